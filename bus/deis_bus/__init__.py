@@ -1,0 +1,1 @@
+"""The language of the platform: events, subjects, requests and byte streams."""

@@ -1,0 +1,1 @@
+"""What services ask of each other: one module per service that answers."""

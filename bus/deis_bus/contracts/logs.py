@@ -1,0 +1,53 @@
+"""The logger's requests, and the shape of a batch of log lines (components.md 7.8).
+
+A batch travels on `deis.log.<app>` as text: finished lines joined by a newline, each
+`<time> <app>[<type>.<version>.<suffix>]: <text>` or `<time> deis[<service>]: <LEVEL> <text>`;
+header `appuuid` tells whose they are. Batches hold at most 100 lines or 50 ms.
+"""
+
+import msgspec
+
+from deis_bus.rpc import Empty, Method
+
+APPUUID = "appuuid"
+MAX_LINES = 100
+MAX_DELAY_SECONDS = 0.05
+MAX_LINE_BYTES = 16 * 1024
+
+
+class Tail(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest lines of an application, oldest first."""
+
+    app: str
+    appuuid: str
+    lines: int = 100
+    process_type: str = ""
+    instance: str = ""
+
+
+class Lines(msgspec.Struct, frozen=True):
+    """Text, one line per line with one trailing newline; empty when there are none."""
+
+    text: str
+
+
+class Follow(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest lines and then every new one over byte stream `stream` (the logger accepts)."""
+
+    app: str
+    appuuid: str
+    stream: str
+    lines: int = 100
+    process_type: str = ""
+    instance: str = ""
+
+
+class Drop(msgspec.Struct, frozen=True):
+    """Forget an application's lines."""
+
+    appuuid: str
+
+
+TAIL = Method("logger", "logs.tail", Tail, Lines)
+FOLLOW = Method("logger", "logs.follow", Follow, Empty)
+DROP = Method("logger", "logs.drop", Drop, Empty)

@@ -1,0 +1,37 @@
+"""The platform's own components."""
+
+from deis_bus.events import Event
+
+
+class ComponentStarted(Event, frozen=True):
+    """A component announced itself for the first time."""
+
+    TYPE = "component.started"
+    component: str
+    instance: str
+    version: str
+
+
+class ComponentMissing(Event, frozen=True):
+    """A component that should run has not been heard of for a while."""
+
+    TYPE = "component.missing"
+    component: str
+    instance: str = ""
+
+
+class ComponentReturned(Event, frozen=True):
+    """A component that was missing is back."""
+
+    TYPE = "component.returned"
+    component: str
+    instance: str = ""
+
+
+class MessageBuried(Event, frozen=True):
+    """A message could not be handled; `deis-platform dead list` shows it."""
+
+    TYPE = "message.buried"
+    subject: str
+    durable: str
+    reason: str

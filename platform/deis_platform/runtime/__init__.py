@@ -1,0 +1,1 @@
+"""The runtime port: where applications and builds run."""
