@@ -1,0 +1,1 @@
+"""The controller: rules, state, operations, releases, the reconciler."""
