@@ -1,0 +1,26 @@
+"""What the controller's parts work with, opened once in `service`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deis_bus.ports import Bus
+from deis_platform.crypto import Keyring
+from deis_platform.database import Database
+from deis_platform.loglines import LogShipper
+from deis_platform.runtime.port import Runtime
+from deis_services.controller.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """Handed to every handler; nothing here is global."""
+
+    db: Database
+    bus: Bus
+    keyring: Keyring
+    runtime: Runtime
+    shipper: LogShipper
+    settings: Settings
+    nudge: Callable[[str], None]
+    """Tell the reconciler that an app (its uuid) should be looked at; call it after the commit.
+    Does nothing on a replica that does not lead: the event of the change wakes the leader."""
