@@ -1,0 +1,70 @@
+# The door to everything a developer types; CI calls these targets and nothing else.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+# The working directory stays out of sys.path: our folder `platform/` must not hide the module.
+export PYTHONSAFEPATH := 1
+
+BIN := .venv/bin
+PYTHON_IN_VENV := $(BIN)/python
+WORKERS ?= 2
+PYTEST := $(PYTHON_IN_VENV) -m pytest -q
+QUICK := -m "not soak and not fuzz"
+SERVICES := gateway controller builder runtime router logger manager
+
+.PHONY: help setup fmt lint unit integration test soak bench fuzz cover asyncapi demo up tools \
+	$(addprefix run-,$(SERVICES))
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z%<>-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  make run-SERVICE     one service from its DEIS_* environment: $(SERVICES)"
+
+setup: .venv/stamp ## the virtual environment .venv, from requirements.lock with hashes
+
+.venv/stamp: requirements.lock pyproject.toml
+	@scripts/setup
+
+fmt: setup ## format the code and sort its imports
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+lint: setup ## ruff, its formatter, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+tools: ## name missing tools of the machine (with CI=true: fail)
+	@scripts/tools
+
+unit: setup ## tests without servers
+	@$(PYTEST) -n $(WORKERS) $(QUICK) tests
+
+integration: setup tools ## tests on real servers, and the acceptance scenario
+	@$(PYTEST) -n $(WORKERS) $(QUICK) integration
+
+test: setup tools ## all of them: what the README and CI call
+	@$(PYTEST) -n $(WORKERS) $(QUICK) tests integration
+
+soak: setup tools ## fault and zero-failure rounds, many times (DEIS_SOAK_ROUNDS, 50)
+	@DEIS_SOAK_ROUNDS=$${DEIS_SOAK_ROUNDS:-50} $(PYTEST) --timeout 7200 -m soak integration
+
+bench: setup tools ## measure against bare baselines; a table and bench-results.json
+	@$(PYTHON_IN_VENV) -m integration.bench
+
+fuzz: setup ## property tests with many more examples
+	@HYPOTHESIS_PROFILE=deep $(PYTEST) --timeout 3600 tests -m fuzz
+
+cover: setup tools ## branch coverage of all tests, by file
+	@$(PYTEST) -n $(WORKERS) --cov --cov-report=term-missing:skip-covered $(QUICK) tests integration
+
+asyncapi: setup ## write the AsyncAPI document of the events again
+	@$(PYTHON_IN_VENV) -m deis_bus.asyncapi
+
+demo: setup tools ## the main job on a sample application, start to end
+	@$(PYTHON_IN_VENV) -m integration.demo
+
+up: setup ## run the platform here until Ctrl-C; data in .data/
+	@$(BIN)/deis-platform up --data .data
+
+$(addprefix run-,$(SERVICES)): run-%: setup
+	@$(BIN)/deis-platform run $*
