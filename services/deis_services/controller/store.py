@@ -121,7 +121,8 @@ async def lock_app(tx: Transaction, uuid: str) -> App | None:
 async def newest_successful(tx: Transaction, app: str) -> Release | None:
     """The release others are based on: the highest version that succeeded (DESIGN 5)."""
     row = await tx.fetchrow(
-        f"{RELEASE} WHERE r.app = $1::uuid AND r.state = 'succeeded' ORDER BY r.version DESC LIMIT 1", app
+        f"{RELEASE} WHERE r.app = $1::uuid AND r.state = 'succeeded' ORDER BY r.version DESC LIMIT 1",
+        app,
     )
     return release_of(row) if row else None
 

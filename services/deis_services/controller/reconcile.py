@@ -1,0 +1,259 @@
+"""The reconciler: one app at a time, wanted against actual, called again until both agree.
+
+`look(app)` is safe to call at any moment and any number of times: it reads the rows, asks the
+runtime, takes one step and says when to look again. A nudge (a queued operation, a changed
+instance, the resync) only makes it look sooner. All of it survives `kill -9` between any two
+lines: the rows say where an operation is, the runtime says what runs.
+"""
+
+import datetime
+
+import msgspec
+
+from deis_bus.contracts.runtime import AppRef, AppSpec, AppStatus, Restart
+from deis_bus.errors import Refused
+from deis_platform.database import Transaction
+from deis_platform.logs import get_logger
+from deis_services.controller import begin, operations, outcome, presenters, specs, store
+from deis_services.controller.deps import Deps
+from deis_services.controller.model import App, Operation
+from deis_services.controller.outcome import Failure, failure
+from deis_services.controller.routes import RouteWriter
+from deis_services.controller.rules import Invalid
+
+log = get_logger(__name__)
+SECOND_LOOK = 2.0
+"""While an operation runs, the runtime is asked again at least this often."""
+
+
+class Reconciler:
+    """Moves apps towards what their rows say."""
+
+    def __init__(self, deps: Deps, routes: RouteWriter) -> None:
+        self._deps = deps
+        self._routes = routes
+
+    async def look(self, app_uuid: str) -> float | None:
+        """Take what steps can be taken now; seconds until it wants to look again, or None."""
+        while True:
+            async with self._deps.db.transaction() as tx:
+                app = await store.app_by_uuid(tx, app_uuid)
+                pending = await operations.open_operations(tx, self._deps.keyring, app_uuid)
+                now = await tx.fetchval("SELECT now()")
+            again = await self._step(app, app_uuid, pending, now)
+            if again != NOW:
+                return again
+
+    async def _step(
+        self, app: App | None, app_uuid: str, pending: list[Operation], now: datetime.datetime
+    ) -> float | None:
+        running = next((op for op in pending if op.state == "running"), None)
+        queued = [op for op in pending if op.state == "queued"]
+        if app is None:
+            return await self._gone(app_uuid, pending)
+        late = await self._expire(app, queued if running else [], now)
+        if running:
+            if _superseded(running, queued):
+                cause = failure(409, "superseded by a rollback", superseded=True)
+                await outcome.fail(self._deps, running, cause)
+                return NOW
+            return await self._drive(app, running, now, late)
+        if queued:
+            await self._begin(app, queued[0])
+            return NOW
+        return await self._settle(app)
+
+    async def _expire(
+        self, app: App, queued: list[Operation], now: datetime.datetime
+    ) -> float | None:
+        """Refuse who waited too long for a turn; seconds until the next one would have."""
+        limit = self._deps.settings.turn_seconds
+        soonest: float | None = None
+        for op in queued:
+            waited = (now - op.created).total_seconds()
+            if op.waits or op.kind == "rollback":
+                continue
+            if waited >= limit:
+                await outcome.fail(self._deps, op, failure(409, busy_text(app)))
+            else:
+                soonest = min(soonest or limit, limit - waited)
+        return soonest
+
+    async def _begin(self, app: App, op: Operation) -> None:
+        """Its turn: the first transaction of the operation, or its refusal."""
+        deps = self._deps
+        try:
+            async with deps.db.transaction() as tx:
+                locked = await store.lock_app(tx, app.uuid)
+                if locked is None or not await _still_queued(tx, op):
+                    return
+                begun = await begin.BEGINNINGS[op.kind](tx, deps, op, locked)
+                previous = {"structure": locked.structure, "version": locked.wanted_version}
+                answer = operations.keep(deps.keyring, begun.body)
+                started = await operations.start(
+                    tx,
+                    op,
+                    version=begun.version,
+                    previous=previous if begun.drive in ("deploy", "scale") else {},
+                    seconds=begun.seconds,
+                    answer=answer,
+                )
+                log.info("operation begins", app=app.id, kind=op.kind, deadline=str(started))
+        except Refused as fault:
+            await outcome.fail(deps, op, failure(fault.code, fault.detail))
+            return
+        except Invalid as fault:
+            cause = Failure(status=400, body=fault.fields, reason=str(fault))
+            await outcome.fail(deps, op, cause)
+            return
+        if not begun.drive:
+            await outcome.succeed(deps, op, begun.status, {})
+        elif begun.version:
+            await deps.shipper.platform_line(
+                app.id, app.uuid, "controller", "INFO", await self._summary(app, begun.version)
+            )
+
+    async def _summary(self, app: App, version: int) -> str:
+        async with self._deps.db.transaction() as tx:
+            release = await store.release(tx, app.uuid, version)
+        return release.summary if release else f"release v{version}"
+
+    async def _drive(
+        self, app: App, op: Operation, now: datetime.datetime, late: float | None
+    ) -> float | None:
+        """Bring a running operation nearer to its end."""
+        if op.kind == "restart":
+            return await self._restart(app, op)
+        if not op.previous:
+            await outcome.succeed(self._deps, op, STATUS[op.kind], {})
+            return NOW
+        await self._routes.ensure(app)
+        status = await self._applied(app)
+        if status.serving and status.generation == app.generation:
+            await outcome.succeed(self._deps, op, STATUS[op.kind], _stages(op, status, now))
+            return NOW
+        overdue = op.deadline is not None and now > op.deadline
+        reason = status.failure or ("the deploy timed out" if overdue else "")
+        if reason:
+            await outcome.fail(self._deps, op, self._failure(app, op, reason))
+            return NOW
+        return min(SECOND_LOOK, late or SECOND_LOOK)
+
+    def _failure(self, app: App, op: Operation, reason: str) -> Failure:
+        """The texts of api.md 10.1 and 24.2."""
+        if op.kind == "scale":
+            return failure(503, f"(scale): {reason}")
+        before = op.previous.get("version")
+        text = f"({app.id}::deploy): {reason}"
+        if before:
+            text = (
+                f"({app.id}::deploy): There was a problem deploying v{op.version}. "
+                f"Rolling back process types to release v{before}.\n{reason}"
+            )
+        return failure(400, text)
+
+    async def _restart(self, app: App, op: Operation) -> float | None:
+        asked = Restart(
+            app=app.id,
+            appuuid=app.uuid,
+            type=str(op.input.get("type", "")),
+            instance=str(op.input.get("instance", "")),
+        )
+        try:
+            after = await self._deps.runtime.restart(asked)
+        except Refused as fault:
+            await outcome.fail(self._deps, op, failure(fault.code, fault.detail))
+            return NOW
+        body = [presenters.pod(instance) for instance in after]
+        async with self._deps.db.transaction() as tx:
+            await tx.execute(
+                "UPDATE operations SET answer_sealed = $2 WHERE id = $1::uuid",
+                op.id,
+                operations.keep(self._deps.keyring, body),
+            )
+        await outcome.succeed(self._deps, op, 200, {})
+        return NOW
+
+    async def _settle(self, app: App) -> float | None:
+        """Nothing is asked for: what runs must be what is wanted."""
+        await self._routes.ensure(app)
+        if app.wanted_version:
+            await self._applied(app)
+        elif app.generation:
+            await self._deps.runtime.remove(AppRef(app=app.id, appuuid=app.uuid))
+        return None
+
+    async def _applied(self, app: App) -> AppStatus:
+        """The runtime's status, after it was told the present spec if it did not hold it."""
+        ref = AppRef(app=app.id, appuuid=app.uuid)
+        status = await self._deps.runtime.status(ref)
+        if status.generation > app.generation:
+            await self._outgrow(app, status.generation)
+            return msgspec.structs.replace(status, serving=False, failure="")
+        if status.generation < app.generation and (spec := await self._spec(app)):
+            await self._deps.runtime.apply(spec)
+            status = await self._deps.runtime.status(ref)
+        return status
+
+    async def _spec(self, app: App) -> AppSpec | None:
+        deps = self._deps
+        async with deps.db.transaction() as tx:
+            release = await store.release(tx, app.uuid, app.wanted_version)
+            build = await store.build(tx, release.build) if release else None
+            if release is None or build is None:
+                return None
+            config = await store.config(tx, deps.keyring, release.config)
+        return specs.app_spec(deps, app, release, build, config)
+
+    async def _outgrow(self, app: App, generation: int) -> None:
+        """The runtime holds a newer generation than the rows (a restored database): pass it."""
+        async with self._deps.db.transaction() as tx:
+            await tx.execute(
+                "UPDATE apps SET generation = $2 + 1 WHERE uuid = $1::uuid AND generation < $2",
+                app.uuid,
+                generation,
+            )
+
+    async def _gone(self, app_uuid: str, pending: list[Operation]) -> float | None:
+        """A destroyed app: the runtime forgets it, its operations end."""
+        name = pending[0].app_id if pending else ""
+        for op in pending:
+            if op.kind == "destroy" and op.state == "running":
+                await self._deps.runtime.remove(AppRef(app=op.app_id, appuuid=app_uuid))
+                await self._routes.remove(op.app_id, app_uuid)
+                await outcome.succeed(self._deps, op, 204, {})
+            else:
+                gone = Failure(status=404, body="No App matches the given query.", reason="gone")
+                await outcome.fail(self._deps, op, gone)
+        log.info("app is gone", app=name)
+        return None
+
+
+NOW = -1.0
+"""A step was taken: look again at once."""
+STATUS = {"config": 201, "build": 201, "rollback": 201, "scale": 204, "destroy": 204}
+
+
+def busy_text(app: App) -> str:
+    """The original's words for a deploy in progress (api.md 8.1)."""
+    kind = specs.routable_type(app.structure) or next(iter(sorted(app.structure)), "web")
+    return f"Deployment for {app.id}-{kind} is already in progress"
+
+
+def _superseded(running: Operation, queued: list[Operation]) -> bool:
+    return running.kind in outcome.DEPLOYS and any(op.kind == "rollback" for op in queued)
+
+
+def _stages(op: Operation, status: AppStatus, now: datetime.datetime) -> dict[str, float]:
+    """Waiting for the turn and the deploy itself, in seconds; the runtime's own beside them."""
+    started = op.started or op.created
+    stages = {"turn": round((started - op.created).total_seconds(), 3)}
+    deploy = round((now - started).total_seconds(), 3)
+    known = {name: seconds for name, seconds in status.stages.items() if seconds >= 0}
+    rest = round(max(0.0, deploy - sum(known.values())), 3)
+    return stages | known | {"deploy": rest}
+
+
+async def _still_queued(tx: Transaction, op: Operation) -> bool:
+    state = await tx.fetchval("SELECT state FROM operations WHERE id = $1::uuid FOR UPDATE", op.id)
+    return bool(state == "queued")

@@ -1,0 +1,141 @@
+"""What services report, into rows and events: build results, instances, components."""
+
+from typing import Any
+
+import msgspec
+
+from deis_bus.consumer import Delivered
+from deis_bus.events import Event
+from deis_bus.events.builds import BuildCreated, BuildDone, BuildFailed, BuildSuperseded
+from deis_bus.events.fleet import ComponentMissing, ComponentReturned, ComponentStarted
+from deis_bus.events.processes import InstanceChanged, InstanceCrashed, RunEnded
+from deis_bus.streams import REPORTS, Durable
+from deis_bus.subjects import REPORTS as SUBJECTS
+from deis_platform.database import Transaction
+from deis_platform.events import announce
+from deis_services.controller import operations, pushes, store
+from deis_services.controller.deps import Deps
+from deis_services.controller.model import App
+
+DURABLE = Durable(name="controller", stream=REPORTS.name, filters=(SUBJECTS,))
+
+
+class Reports:
+    """Handlers of the REPORTS stream; each is safe to run twice."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+
+    def handlers(self) -> dict[type[Event], Any]:
+        """For the consumer: event type to handler."""
+        told = (InstanceChanged, InstanceCrashed, RunEnded)
+        fleet = (ComponentMissing, ComponentReturned, ComponentStarted)
+        return (
+            {BuildDone: self.on_build_done, BuildFailed: self.on_build_failed}
+            | dict.fromkeys(told, self.on_instance)
+            | dict.fromkeys(fleet, self.on_component)
+        )
+
+    async def on_build_done(self, event: BuildDone, delivered: Delivered) -> None:
+        """A build was made: record it and queue its release, in one transaction."""
+        async with self._deps.db.transaction() as tx:
+            row = await pushes.lock(tx, event.build)
+            if row is None:
+                return
+            app = await store.app_by_uuid(tx, str(row["app"]))
+            if app is None or row["state"] in ("releasing", "released"):
+                return
+            if row["state"] != "building" or row["attempt"] != event.attempt:
+                late = BuildSuperseded(build=event.build, attempt=event.attempt)
+                await _tell(tx, app, late, row, delivered)
+                return
+            await self._record(tx, app, row, event)
+            await _tell(tx, app, event, row, delivered)
+            created = BuildCreated(build=event.build, kind="buildpack")
+            await _tell(tx, app, created, row, None)
+        self._deps.nudge(app.uuid)
+
+    async def _record(self, tx: Transaction, app: App, row: Any, event: BuildDone) -> None:
+        build = await store.build(tx, event.build) or await store.insert_build(
+            tx,
+            app=app.uuid,
+            owner_id=row["user_id"],
+            image=event.artifact,
+            sha=row["sha"],
+            procfile=event.procfile,
+            dockerfile="true" if event.dockerfile else "",
+            uuid=event.build,
+        )
+        stages = msgspec.json.decode(row["stages"], type=dict[str, float])
+        inner = {f"build {name}": round(seconds, 3) for name, seconds in event.stages.items()}
+        rest = max(0.0, round(row["in_state"] - sum(inner.values()), 3))
+        await tx.execute(
+            """UPDATE pushes SET state = 'releasing', lease_until = NULL, holder = '', entered = now(),
+                      updated = now(), stages = $2::jsonb WHERE uuid = $1::uuid""",
+            row["uuid"],
+            store.dump(stages | inner | {"build": rest}),
+        )
+        await operations.queue(
+            tx,
+            self._deps.keyring,
+            app=app,
+            kind="build",
+            given={"build": build.uuid, "procfile": build.procfile},
+            caller_id=row["user_id"],
+            caller=row["username"],
+            request_id=f"push-{event.build}",
+            traceparent=row["traceparent"],
+            push=event.build,
+        )
+
+    async def on_build_failed(self, event: BuildFailed, delivered: Delivered) -> None:
+        """A build ended without an artifact; the push ends with its words."""
+        async with self._deps.db.transaction() as tx:
+            row = await pushes.lock(tx, event.build)
+            app = await store.app_by_uuid(tx, str(row["app"])) if row else None
+            if row is None or app is None or row["attempt"] != event.attempt:
+                return
+            await pushes.fail_build(tx, app, row, event.reason)
+
+    async def on_instance(self, event: Event, delivered: Delivered) -> None:
+        """An instance changed: tell it once, and look at its app."""
+        envelope = delivered.envelope
+        async with self._deps.db.transaction() as tx:
+            app = await store.app_by_uuid(tx, envelope.appuuid) if envelope.appuuid else None
+            if app is None:
+                return
+            await announce(
+                tx,
+                app=app.id,
+                appuuid=app.uuid,
+                event=event,
+                event_id=envelope.id,
+                source=envelope.source,
+            )
+        self._deps.nudge(app.uuid)
+
+    async def on_component(self, event: Event, delivered: Delivered) -> None:
+        """A component is missing or back: an event of the platform."""
+        async with self._deps.db.transaction() as tx:
+            await announce(
+                tx,
+                app="_",
+                appuuid="",
+                event=event,
+                event_id=delivered.envelope.id,
+                source=delivered.envelope.source,
+            )
+
+
+async def _tell(
+    tx: Transaction, app: App, event: Event, row: Any, delivered: Delivered | None
+) -> None:
+    await announce(
+        tx,
+        app=app.id,
+        appuuid=app.uuid,
+        event=event,
+        actor=row["username"],
+        traceparent=row["traceparent"],
+        causation=delivered.envelope.id if delivered else "",
+    )

@@ -1,0 +1,87 @@
+"""The controller's half of the route table: `app.<name>` in bucket ROUTES, rebuilt from the rows."""
+
+import asyncio
+
+import msgspec
+
+from deis_bus.errors import Transient
+from deis_bus.ports import Bus
+from deis_bus.routes import AppRoute, app_key
+from deis_bus.streams import ROUTES
+from deis_platform.database import Database
+from deis_services.controller import specs
+from deis_services.controller.model import App
+
+
+class RouteWriter:
+    """Writes a route when it differs from what the bucket holds, as a watch tells."""
+
+    name = "routes"
+
+    def __init__(self, bus: Bus, db: Database) -> None:
+        self._keys = bus.keys(ROUTES)
+        self._db = db
+        self._held: dict[str, bytes] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the bucket, so that a lost one is noticed and written again."""
+        watching = asyncio.create_task(self._follow(), name="routes watch")
+        try:
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait({watching, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if watching.done():
+                watching.result()
+        finally:
+            watching.cancel()
+
+    async def _follow(self) -> None:
+        fresh: dict[str, bytes] = {}
+        async for entry in self._keys.watch():
+            if entry is None:
+                self._held, fresh = fresh, {}
+            elif entry.data is None:
+                self._held.pop(entry.key, None)
+                fresh.pop(entry.key, None)
+            elif entry.key.startswith("app."):
+                self._held[entry.key] = fresh[entry.key] = entry.data
+
+    async def ensure(self, app: App) -> None:
+        """Make the bucket say what the rows say."""
+        data = msgspec.json.encode(await self._wanted(app))
+        key = app_key(app.id)
+        if self._held.get(key) != data:
+            await self._keys.put(key, data)
+            self._held[key] = data
+
+    async def remove(self, app_id: str, app_uuid: str) -> None:
+        """Take a destroyed app's route away, unless the name has a new owner."""
+        entry = await self._keys.get(app_key(app_id))
+        if entry is None or entry.data is None:
+            return
+        if msgspec.json.decode(entry.data, type=AppRoute).appuuid == app_uuid:
+            await self._keys.delete(app_key(app_id))
+            self._held.pop(app_key(app_id), None)
+
+    async def sweep(self, alive: dict[str, str]) -> None:
+        """Remove routes of apps that are not among `alive` (name to uuid)."""
+        for key, data in list(self._held.items()):
+            route = msgspec.json.decode(data, type=AppRoute)
+            if alive.get(route.app) != route.appuuid:
+                try:
+                    await self.remove(route.app, route.appuuid)
+                except Transient:
+                    return
+                self._held.pop(key, None)
+
+    async def _wanted(self, app: App) -> AppRoute:
+        async with self._db.transaction() as tx:
+            rows = await tx.fetch(
+                "SELECT domain FROM domains WHERE app = $1::uuid ORDER BY domain", app.uuid
+            )
+        return AppRoute(
+            app=app.id,
+            appuuid=app.uuid,
+            hosts=(app.id, *(row["domain"] for row in rows)),
+            routable=bool(specs.routable_type(app.structure)),
+        )

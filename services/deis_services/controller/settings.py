@@ -1,0 +1,38 @@
+"""What the controller is told at start."""
+
+from dataclasses import dataclass
+
+from deis_platform.groups import (
+    BusSettings,
+    DatabaseSettings,
+    HealthSettings,
+    LogSettings,
+    PlatformSettings,
+)
+from deis_platform.settings import env
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Environment of the controller (docs/architecture.md lists the shared groups)."""
+
+    bus: BusSettings
+    database: DatabaseSettings
+    platform: PlatformSettings
+    health: HealthSettings
+    logs: LogSettings
+    api_url: str = env("DEIS_API_URL", "", help="URL of the API that clients are told")
+    git_url: str = env("DEIS_GIT_URL", "", help="git address that clients are told")
+    artifacts_url: str = env(
+        "DEIS_ARTIFACTS_URL", "http://127.0.0.1:8088", help="where runtimes fetch slugs"
+    )
+    registration_mode: str = env(
+        "DEIS_REGISTRATION_MODE", "enabled", help="enabled, admin_only or disabled (api.md 3.2)"
+    )
+    deploys_at_once: int = env("DEIS_DEPLOYS_AT_ONCE", 8, help="apps reconciled in parallel")
+    turn_seconds: float = env("DEIS_TURN_SECONDS", 30.0, help="how long a write waits for its turn")
+    lease_seconds: float = env("DEIS_LEASE_SECONDS", 30.0, help="lease of a push")
+    queue_seconds: float = env(
+        "DEIS_QUEUE_SECONDS", 900.0, help="how long a push waits for a worker"
+    )
+    resync_seconds: float = env("DEIS_RESYNC_SECONDS", 30.0, help="period of the full comparison")
