@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -153,9 +153,9 @@ async def start(
         seconds,
         answer,
     )
-    if not isinstance(deadline, datetime.datetime):
+    if deadline is None:
         raise LookupError(f"no operation {op.id}")
-    return deadline
+    return cast(datetime.datetime, deadline)
 
 
 async def finish(
