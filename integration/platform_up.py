@@ -1,0 +1,103 @@
+"""`deis-platform up` as a context: started on free ports, ready, and gone at the end."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+START_SECONDS = 60.0
+STOP_SECONDS = 40.0
+
+
+class Platform(msgspec.Struct, frozen=True, kw_only=True):
+    """A running platform: what `ready.json` in its data folder says."""
+
+    data: Path
+    process: Any
+    ready: dict[str, Any]
+
+    @property
+    def api(self) -> str:
+        """Base URL of the API."""
+        return str(self.ready["api"])
+
+    @property
+    def port(self) -> int:
+        """Port of the router."""
+        return int(self.ready["http_port"])
+
+    def log(self) -> str:
+        """The platform's own log, for a test that failed."""
+        path = self.data / "logs" / "platform.log"
+        return path.read_text(errors="replace")[-20_000:] if path.exists() else ""
+
+
+@asynccontextmanager
+async def platform_up(
+    data: Path, *options: str, environ: dict[str, str] | None = None
+) -> AsyncIterator[Platform]:
+    """Start `deis-platform up` on free ports with this data folder; stop it at the end."""
+    process = await start(data, *options, environ=environ)
+    try:
+        ready = await wait_ready(process, data)
+        yield Platform(data=data, process=process, ready=ready)
+    finally:
+        await stop(process)
+
+
+async def start(
+    data: Path, *options: str, environ: dict[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    """The process, not yet ready. Its output goes to `<data>.out`."""
+    (data / "ready.json").unlink(missing_ok=True)
+    with data.with_suffix(".out").open("ab") as out:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "deis_services.main",
+            "up",
+            "--data",
+            str(data),
+            *("--port", "0", "--https-port", "0", "--ssh-port", "0"),
+            *options,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=os.environ | {"PYTHONSAFEPATH": "1"} | (environ or {}),
+        )
+
+
+async def wait_ready(process: asyncio.subprocess.Process, data: Path) -> dict[str, Any]:
+    """What `ready.json` says once the platform has written it; the output if it ended before."""
+    ended = asyncio.create_task(process.wait())
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while not (data / "ready.json").exists():
+                done, _ = await asyncio.wait({ended}, timeout=0.02)
+                if done:
+                    output = data.with_suffix(".out").read_text(errors="replace")
+                    raise RuntimeError(f"the platform ended with {process.returncode}:\n{output}")
+    finally:
+        ended.cancel()
+    ready: dict[str, Any] = json.loads((data / "ready.json").read_text())
+    return ready
+
+
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """Ctrl-C, and insist when it does not help."""
+    if process.returncode is not None:
+        return
+    process.send_signal(signal.SIGINT)
+    try:
+        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise

@@ -1,0 +1,289 @@
+"""The main job, step by step, as a person does it: shared by `make demo` and the acceptance test.
+
+Every step checks what it claims; the first that does not hold ends the scenario.
+"""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+from integration.person import CommandFailed, Person
+from integration.platform_up import Platform
+
+ROOT = Path(__file__).resolve().parent.parent
+APP = '''"""A page that greets, counts on the environment, and says which release it is."""
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from humanize import ordinal
+
+VISITS = iter(range(1, 10**9))
+
+
+class Page(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        text = "{greeting} from {release}, {visit} visit, edition {edition}\\n".format(
+            greeting=os.environ.get("GREETING", "Hello"),
+            release=os.environ.get("WORKFLOW_RELEASE", "?"),
+            visit=ordinal(next(VISITS)),
+            edition=EDITION,
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+        print("page served", flush=True)
+
+    def log_message(self, *args):
+        pass
+
+
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever()
+'''
+FILES = {
+    "requirements.txt": "humanize==4.12.3\n",
+    "Procfile": "web: python app.py\n",
+    "app.py": 'EDITION = "first"\n' + APP,
+}
+NAME = "amber-otter"
+PASSWORD = "correct horse battery"  # noqa: S105 - of a person who exists for a minute
+
+
+class Scenario:
+    """The steps; `say` gets a line for the reader before each."""
+
+    def __init__(
+        self, platform: Platform, person: Person, say: Callable[[str], None] | None = None
+    ) -> None:
+        self.platform = platform
+        self.person = person
+        self.say = say or (lambda _: None)
+        self.stages: dict[str, dict[str, float]] = {}
+        self._heard = person.home / "subscriber.out"
+
+    async def run(self) -> None:
+        """Everything, in order."""
+        await self.register()
+        await self.create()
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(self.subscriber())
+            try:
+                await self.first_push()
+                await self.scale()
+                await self.logs()
+                await self.configure()
+                await self.run_command()
+                await self.second_push()
+                await self.roll_back()
+                await self.hears(4)
+            finally:
+                listening.cancel()
+        await self.replays(4)
+        await self.destroy()
+
+    async def register(self) -> None:
+        """An account and an SSH key."""
+        self.say("Register, and tell the platform who may push")
+        typed = self.person.types
+        await typed(
+            "deis",
+            "register",
+            self.platform.api,
+            "--username=ada",
+            f"--password={PASSWORD}",
+            "--email=ada@example.com",
+            shown=f"deis register {self.platform.api} --username=ada …",
+            says="Registered ada",
+        )
+        (self.person.home / ".ssh").mkdir(mode=0o700, exist_ok=True)
+        key = str(self.person.home / ".ssh" / "id_ed25519")
+        await typed("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada@laptop", "-f", key)
+        await typed("deis", "keys:add", f"{key}.pub")
+        await typed("deis", "whoami", says="ada")
+
+    async def create(self) -> None:
+        """A repository and an application."""
+        self.say("A repository, and an application for it")
+        self.person.folder = self.person.home / "hello"
+        self.person.writes(FILES)
+        await self.person.types("git", "init", "-q", "-b", "main")
+        await self.person.types("git", "add", ".")
+        await self.person.types("git", "commit", "-q", "-m", "A page that greets")
+        await self.person.types("deis", "create", NAME, says=NAME)
+
+    async def first_push(self) -> None:
+        """Push, and the page is there."""
+        self.say("Push it")
+        await self.person.types("git", "push", "deis", "main", says=f"Done, {NAME}:v2 deployed")
+        await self.page("Hello from v2", "edition first")
+        await self.keep_stages("first push", 2)
+
+    async def scale(self) -> None:
+        """Three instances."""
+        self.say("Scale it to three")
+        await self.person.types("deis", "scale", "web=3")
+        shown = await self.person.types("deis", "ps:list")
+        up = [line for line in shown.output.splitlines() if re.search(r"\bup\b", line)]
+        if len(up) != 3:
+            raise CommandFailed(f"not three instances are up:\n{shown.output}")
+
+    async def logs(self) -> None:
+        """What it printed."""
+        self.say("Read its logs")
+        await self.page("Hello from v2")
+        await self.until(lambda: self.says("page served", "deis", "logs"))
+        await self.person.types("deis", "logs", "-n", "20", says=f"{NAME}[web.v2.")
+
+    async def configure(self) -> None:
+        """A changed configuration is a release."""
+        self.say("Change its configuration: a new release")
+        await self.person.types("deis", "config:set", "GREETING=Salut", says="Salut")
+        await self.page("Salut from v3")
+
+    async def run_command(self) -> None:
+        """A command beside it."""
+        self.say("Run a command in it")
+        await self.person.types(
+            "deis",
+            "run",
+            "--",
+            "python",
+            "-c",
+            "import os; print(os.environ['GREETING'].upper())",
+            says="SALUT",
+        )
+        await self.person.types("deis", "run", "--", "exit", "7", code=7)
+
+    async def second_push(self) -> None:
+        """A changed line."""
+        self.say("Change one line and push again")
+        self.person.writes({"app.py": 'EDITION = "second"\n' + APP})
+        await self.person.types("git", "commit", "-q", "-a", "-m", "A second edition")
+        await self.person.types("git", "push", "deis", "main", says=f"Done, {NAME}:v4 deployed")
+        await self.page("Salut from v4", "edition second")
+        await self.keep_stages("second push", 4)
+
+    async def roll_back(self) -> None:
+        """The first edition again."""
+        self.say("Roll it back to before all that")
+        await self.person.types("deis", "rollback", "v2", says="v5")
+        await self.page("Hello from v5", "edition first")
+        await self.person.types("deis", "releases:list", says="ada rolled back to v2")
+
+    async def destroy(self) -> None:
+        """Nothing is left."""
+        self.say("Remove it")
+        await self.person.types("deis", "destroy", f"--confirm={NAME}")
+        status, _ = await self.person.sees(f"{NAME}.localhost", self.platform.port)
+        if status != 404:
+            raise CommandFailed(f"the page still answers with {status}")
+
+    async def page(self, *wanted: str) -> None:
+        """The page through the router says all of this."""
+        status, text = await self.person.sees(f"{NAME}.localhost", self.platform.port)
+        self.say(f"> http://{NAME}.localhost:{self.platform.port}/ says: {text.strip()}")
+        if status != 200 or not all(part in text for part in wanted):
+            raise CommandFailed(f"the page answered {status} {text!r}, not {wanted}")
+
+    async def keep_stages(self, title: str, version: int) -> None:
+        """Where the seconds went, for the table at the end."""
+        shown = await self.person.types(
+            "deis",
+            "releases:info",
+            f"v{version}",
+            "-o",
+            "json",
+            shown=f"deis releases:info v{version}",
+        )
+        self.stages[title] = json.loads(shown.output)["stages"]
+
+    async def subscriber(self) -> None:
+        """The fifteen lines of docs/examples/subscriber.py, listening while the rest goes on."""
+        await self._subscribe("live", 0)
+
+    async def hears(self, releases: int) -> None:
+        """The live subscriber has heard of that many releases."""
+        await self.until(lambda: self._count(releases))
+        self.say("The subscriber heard, live:\n" + self._heard.read_text().rstrip())
+
+    async def replays(self, releases: int) -> None:
+        """From the beginning again: the same releases."""
+        self.say("The subscriber again, from the beginning of the log")
+        live = self._heard.read_text()
+        await self._admin("automation", "rewind", "herald", "--since", "beginning")
+        self._heard.unlink()
+        await self._subscribe("replayed", releases + 1)
+        replayed = self._heard.read_text()
+        self.say(replayed.rstrip())
+        missing = [line for line in live.splitlines() if line not in replayed]
+        if missing:
+            raise CommandFailed(f"the replay left out {missing}")
+
+    async def _subscribe(self, how: str, once: int) -> None:
+        path = self.person.home / "herald.json"
+        if how == "live":
+            added = await self._admin("automation", "add", "herald", "-o", "json")
+            path.write_text(added)
+            path.chmod(0o600)
+        environ = {name: str(value) for name, value in json.loads(path.read_text()).items()}
+        with self._heard.open("wb") as out:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                str(ROOT / "docs" / "examples" / "subscriber.py"),
+                *(("--once", str(once)) if once else ()),
+                env=self.person.environ | environ,
+                stdout=out,
+                stderr=out,
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        try:
+            await asyncio.wait_for(process.wait(), 300)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def _admin(self, *argv: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "deis_services.main",
+            *argv,
+            "--data",
+            str(self.platform.data),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=os.environ | {"PYTHONSAFEPATH": "1"},
+        )
+        raw, _ = await process.communicate()
+        if process.returncode:
+            raise CommandFailed(f"deis-platform {' '.join(argv)}:\n{raw.decode(errors='replace')}")
+        return raw.decode()
+
+    async def _count(self, releases: int) -> bool:
+        return self._heard.exists() and self._heard.read_text().count("release of") >= releases
+
+    async def says(self, text: str, *argv: str) -> bool:
+        """Whether a command says this now."""
+        echo, self.person._echo = self.person._echo, lambda _: None
+        try:
+            return text in (await self.person.types(*argv, code=None)).output
+        finally:
+            self.person._echo = echo
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+        """Ask until it holds; what is asynchronous on purpose needs a moment."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not await holds():
+                    await asyncio.sleep(0.1)
+                return
+        raise CommandFailed("it did not become so in time")
