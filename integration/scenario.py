@@ -8,8 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 from integration.person import CommandFailed, Person
@@ -54,7 +53,7 @@ FILES = {
     "app.py": 'EDITION = "first"\n' + APP,
 }
 NAME = "amber-otter"
-PASSWORD = "correct horse battery"  # noqa: S105 - of a person who exists for a minute
+PASSWORD = "correct horse battery"
 
 
 class Scenario:
@@ -67,7 +66,9 @@ class Scenario:
         self.person = person
         self.say = say or (lambda _: None)
         self.stages: dict[str, dict[str, float]] = {}
-        self._heard = person.home / "subscriber.out"
+        self._live: list[str] = []
+        self._news = asyncio.Condition()
+        self._herald: dict[str, str] = {}
 
     async def run(self) -> None:
         """Everything, in order."""
@@ -83,10 +84,10 @@ class Scenario:
                 await self.run_command()
                 await self.second_push()
                 await self.roll_back()
-                await self.hears(4)
+                await self.hears(5)
             finally:
                 listening.cancel()
-        await self.replays(4)
+        await self.replays(5)
         await self.destroy()
 
     async def register(self) -> None:
@@ -139,7 +140,9 @@ class Scenario:
         """What it printed."""
         self.say("Read its logs")
         await self.page("Hello from v2")
-        await self.until(lambda: self.says("page served", "deis", "logs"))
+        async with asyncio.timeout(20):  # a line is on its way for some 50 ms
+            while not await self._says("page served", "deis", "logs"):
+                pass
         await self.person.types("deis", "logs", "-n", "20", says=f"{NAME}[web.v2.")
 
     async def configure(self) -> None:
@@ -207,45 +210,44 @@ class Scenario:
 
     async def subscriber(self) -> None:
         """The fifteen lines of docs/examples/subscriber.py, listening while the rest goes on."""
-        await self._subscribe("live", 0)
+        added = await self._admin("automation", "add", "herald", "-o", "json")
+        self._herald = {name: str(value) for name, value in json.loads(added).items()}
+        await self._subscribe(self._live)
 
     async def hears(self, releases: int) -> None:
         """The live subscriber has heard of that many releases."""
-        await self.until(lambda: self._count(releases))
-        self.say("The subscriber heard, live:\n" + self._heard.read_text().rstrip())
+        async with asyncio.timeout(20), self._news:
+            await self._news.wait_for(lambda: len(self._live) >= releases)
+        self.say("The subscriber heard, live:\n" + "\n".join(self._live))
 
     async def replays(self, releases: int) -> None:
-        """From the beginning again: the same releases."""
+        """From the beginning again: the same releases, in the same order."""
         self.say("The subscriber again, from the beginning of the log")
-        live = self._heard.read_text()
         await self._admin("automation", "rewind", "herald", "--since", "beginning")
-        self._heard.unlink()
-        await self._subscribe("replayed", releases + 1)
-        replayed = self._heard.read_text()
-        self.say(replayed.rstrip())
-        missing = [line for line in live.splitlines() if line not in replayed]
-        if missing:
-            raise CommandFailed(f"the replay left out {missing}")
+        replayed: list[str] = []
+        await self._subscribe(replayed, "--once", str(releases))
+        self.say("\n".join(replayed))
+        if [line for line in replayed if line in self._live] != self._live[:releases]:
+            raise CommandFailed(f"live {self._live} is not what was replayed: {replayed}")
 
-    async def _subscribe(self, how: str, once: int) -> None:
-        path = self.person.home / "herald.json"
-        if how == "live":
-            added = await self._admin("automation", "add", "herald", "-o", "json")
-            path.write_text(added)
-            path.chmod(0o600)
-        environ = {name: str(value) for name, value in json.loads(path.read_text()).items()}
-        with self._heard.open("wb") as out:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                str(ROOT / "docs" / "examples" / "subscriber.py"),
-                *(("--once", str(once)) if once else ()),
-                env=self.person.environ | environ,
-                stdout=out,
-                stderr=out,
-                stdin=asyncio.subprocess.DEVNULL,
-            )
+    async def _subscribe(self, lines: list[str], *options: str) -> None:
+        """Run the subscriber; its lines go into `lines` as they come."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(ROOT / "docs" / "examples" / "subscriber.py"),
+            *options,
+            env=self.person.environ | self._herald,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            stdin=asyncio.subprocess.DEVNULL,
+        )
         try:
-            await asyncio.wait_for(process.wait(), 300)
+            async with asyncio.timeout(240):
+                async for line in process.stdout or ():
+                    async with self._news:
+                        lines.append(line.decode().rstrip())
+                        self._news.notify_all()
+                await process.wait()
         finally:
             if process.returncode is None:
                 process.kill()
@@ -268,22 +270,10 @@ class Scenario:
             raise CommandFailed(f"deis-platform {' '.join(argv)}:\n{raw.decode(errors='replace')}")
         return raw.decode()
 
-    async def _count(self, releases: int) -> bool:
-        return self._heard.exists() and self._heard.read_text().count("release of") >= releases
-
-    async def says(self, text: str, *argv: str) -> bool:
+    async def _says(self, text: str, *argv: str) -> bool:
         """Whether a command says this now."""
         echo, self.person._echo = self.person._echo, lambda _: None
         try:
             return text in (await self.person.types(*argv, code=None)).output
         finally:
             self.person._echo = echo
-
-    async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
-        """Ask until it holds; what is asynchronous on purpose needs a moment."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not await holds():
-                    await asyncio.sleep(0.1)
-                return
-        raise CommandFailed("it did not become so in time")
