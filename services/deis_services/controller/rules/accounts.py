@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from deis_services.controller.rules.fields import NULL, Form
+from deis_services.controller.rules.fields import Form
 
 BAD_USERNAME = (
     "Enter a valid username. This value may contain only letters, numbers and @/./+/-/_ characters."
@@ -62,18 +62,14 @@ def credentials(body: Mapping[str, Any]) -> tuple[str, str]:
     return username, password
 
 
-def username_of(body: Mapping[str, Any]) -> str:
+def username_of(body: Mapping[str, Any], field: str = "username") -> str:
     """The user a request names; raises Invalid when it names none."""
     form = Form(body)
-    username = form.text("username", required=True)
+    username = form.text(field, required=True)
     form.done()
     return username
 
 
-def optional_username(body: Mapping[str, Any]) -> str | None:
-    """The user a request names, or None; raises Invalid for something that is no name."""
-    if body.get("username", "") is None:
-        form = Form({})
-        form.wrong("username", NULL)
-        form.done()
-    return username_of(body) if body.get("username") else None
+def optional_username(body: Mapping[str, Any], field: str = "username") -> str | None:
+    """The user a request names, None where it says nothing or nobody; raises Invalid."""
+    return username_of(body, field) if body.get(field) not in (None, "") else None

@@ -1,0 +1,52 @@
+"""Pages of lists: limit and offset in, absolute links out (api.md 1.8)."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from deis_bus.contracts.http import ApiAnswer, ApiCall
+from deis_services.controller.request import answer
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1_000
+"""A page is one message on the bus, so it is bounded (DESIGN 4)."""
+_MAX_OFFSET = 2**31 - 1
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Which rows are asked for."""
+
+    limit: int
+    offset: int
+
+
+def page_of(call: ApiCall) -> Page:
+    """The page a request asks for; what makes no sense gives the default."""
+    limit = _number(call.query.get("limit", "")) or DEFAULT_LIMIT
+    return Page(min(limit, MAX_LIMIT), min(_number(call.query.get("offset", "")), _MAX_OFFSET))
+
+
+def paged(call: ApiCall, page: Page, count: int, results: Sequence[Any]) -> ApiAnswer:
+    """A page with its links."""
+    after = page.offset + page.limit
+    body = {
+        "count": count,
+        "next": _link(call, page.limit, after) if after < count else None,
+        "previous": _link(call, page.limit, page.offset - page.limit) if page.offset else None,
+        "results": results,
+    }
+    return answer(200, body)
+
+
+def _link(call: ApiCall, limit: int, offset: int) -> str:
+    query = dict(call.query) | {"limit": str(limit)}
+    query.pop("offset", None)
+    if offset > 0:
+        query["offset"] = str(offset)
+    return f"{call.url}?{urlencode(query)}"
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
