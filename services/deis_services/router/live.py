@@ -1,0 +1,148 @@
+"""The table as nginx serves it: entries in, pieces to the admin socket, the revision in force."""
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from deis_bus.ports import Entry
+from deis_services.router import wire
+from deis_services.router.admin import AdminFailed, AdminSocket
+from deis_services.router.certs import CertificateFolder
+from deis_services.router.model import RouteTable
+from deis_services.router.saved import Journal
+
+log = structlog.get_logger(__name__)
+
+
+class LiveTable:
+    """What was taken in, what of it is in force, and what the bucket's present holds.
+
+    `changed` is set while something waits to be written, `moved` when `applied` has moved,
+    `lacking` when a certificate may have to be fetched.
+    """
+
+    def __init__(
+        self,
+        table: RouteTable,
+        journal: Journal,
+        certificates: CertificateFolder,
+        platform_pem: str,
+    ) -> None:
+        self.table = table
+        self.changed = asyncio.Event()
+        self.moved = asyncio.Event()
+        self.lacking = asyncio.Event()
+        self.applied = 0
+        """Every change up to this revision of bucket ROUTES is in force."""
+        self._revision = 0
+        self._journal = journal
+        self._certificates = certificates
+        self._platform_pem = platform_pem
+        self._seen: set[str] = set()
+        self._lock = asyncio.Lock()
+        self._admin: AdminSocket | None = None
+
+    def restore(self) -> None:
+        """Begin with the last good table and the certificates that are on disk."""
+        for entry in self._journal.open():
+            self.table.put(entry.key, entry.data)
+            self._revision = max(self._revision, entry.revision)
+        wanted = self.table.fingerprints()
+        self._certificates.keep_only(wanted)
+        for fingerprint in wanted:
+            self.table.certify(fingerprint, self._certificates.get(fingerprint) is not None)
+        self._tell()
+
+    def take(self, entry: Entry) -> None:
+        """One entry of the watch. An older revision than the last one begins the present anew."""
+        if entry.revision <= self._revision:
+            self._seen.clear()
+        self._revision = entry.revision
+        self._keep(entry)
+        if entry.data is None:
+            self._seen.discard(entry.key)
+        else:
+            self._seen.add(entry.key)
+
+    def present_complete(self) -> set[str]:
+        """The present was told whole: gives the keys that we hold and it does not."""
+        missing, self._seen = self.table.keys() - self._seen, set()
+        return missing
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Those keys are gone, unless the watch has told them since."""
+        for key in set(keys) - self._seen:
+            self._keep(Entry(key, None, self._revision))
+
+    def certify(self, fingerprint: str, usable: bool) -> None:
+        """A certificate came, or was found unusable."""
+        self.table.certify(fingerprint, usable)
+        self.changed.set()
+
+    async def load(self, admin: AdminSocket) -> None:
+        """Write everything into an nginx that holds nothing yet. Raises AdminFailed."""
+        async with self._lock:
+            revision = self._revision
+            self.table.touched()
+            await admin.apply(self._platform())
+            await admin.apply(self._piece(self.table.hosts()))
+            self._admin = admin
+            self._in_force(revision)
+
+    def detach(self) -> None:
+        """nginx is gone: changes wait until the next one is loaded."""
+        self._admin = None
+
+    async def flush(self) -> None:
+        """Write what changed, if there is an nginx. Raises AdminFailed; the changes stay due."""
+        async with self._lock:
+            self.changed.clear()
+            if self._admin is None:
+                return
+            hosts, revision = self.table.touched(), self._revision
+            try:
+                if hosts:
+                    await self._admin.apply(self._piece(hosts))
+            except AdminFailed:
+                self.table.touch(hosts)
+                raise
+            self._in_force(revision)
+
+    def _keep(self, entry: Entry) -> None:
+        try:
+            self._journal.append([entry])
+        except OSError as fault:
+            # Serving goes on: a full disk must not stop routes from changing.
+            log.warning("route not saved", key=entry.key, fault=str(fault))
+        self.table.put(entry.key, entry.data)
+        self._tell()
+        self.changed.set()
+        if self.table.missing():
+            self.lacking.set()
+
+    def _in_force(self, revision: int) -> None:
+        if revision != self.applied:
+            self.applied = revision
+            self.moved.set()
+
+    def _tell(self) -> None:
+        for problem in self.table.problems():
+            log.warning("route entry", problem=problem)
+
+    def _platform(self) -> wire.Piece:
+        return wire.Piece(pem={"*": self._platform_pem}, lines=[wire.api_line(self.table.api)])
+
+    def _piece(self, hosts: Iterable[str]) -> wire.Piece:
+        allow: dict[str, str] = {}
+        pem: dict[str, str | None] = {}
+        lines = []
+        for host in hosts:
+            site = self.table.site(host)
+            lines.append(wire.line(host, site))
+            pem[host] = self._certificates.get(site.fingerprint) if site else None
+            if site is not None and site.allow and site.app not in allow:
+                allow[site.app], bad = wire.allowed(site.allow)
+                if bad:
+                    log.warning("allow-list", app=site.app, not_networks=bad[:10])
+        return wire.Piece(allow=allow, pem=pem, lines=lines)
