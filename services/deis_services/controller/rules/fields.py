@@ -95,7 +95,7 @@ class Form:
         if isinstance(value, str):
             try:
                 value = msgspec.json.decode(value)
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, RecursionError):
                 self.wrong(name, "Value must be valid JSON.")
                 return {}
         if not isinstance(value, dict):
