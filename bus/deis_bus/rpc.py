@@ -104,7 +104,7 @@ def _endpoint(method: Method[Any, Any], handler: Handler, unexpected: Unexpected
             return Answer(b"", 504, "the request came after its deadline", "late")
         try:
             question = method.decode_question(received.data)
-        except msgspec.MsgspecError as fault:
+        except (msgspec.MsgspecError, RecursionError) as fault:
             return Answer(b"", 400, str(fault), "undecodable")
         try:
             return Answer(method.encode(await handler(question, context)))
