@@ -96,6 +96,27 @@ class TokenRegenerated(Event, frozen=True):
     username: str
 
 
+class PasswordChanged(Event, frozen=True):
+    """The user's password is another one."""
+
+    TYPE = "password.changed"
+    username: str
+
+
+class AdminGranted(Event, frozen=True):
+    """A user is an administrator now."""
+
+    TYPE = "admin.granted"
+    username: str
+
+
+class AdminRevoked(Event, frozen=True):
+    """A user is no longer an administrator."""
+
+    TYPE = "admin.revoked"
+    username: str
+
+
 class KeyAdded(Event, frozen=True):
     """An SSH key may push now."""
 

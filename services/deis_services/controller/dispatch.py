@@ -1,6 +1,7 @@
 """Every endpoint of the table as a request on the bus: who, may they, seen before, do, answer."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -30,9 +31,9 @@ from deis_services.controller.handlers import (
     users,
 )
 from deis_services.controller.internal import Internal
-from deis_services.controller.problem import Problem, missing
+from deis_services.controller.problem import Problem, detail, missing
 from deis_services.controller.request import Handler, Request, answer
-from deis_services.controller.rules.fields import Invalid
+from deis_services.controller.rules.fields import NUL, Invalid
 
 _NOUNS = (apps, auth, builds, domains, hooks, keys, ours, perms, processes, releases, users)
 HANDLERS: Mapping[str, Handler] = {
@@ -69,6 +70,8 @@ class Served:
             traceparent=call.traceparent or context.traceparent,
         )
         try:
+            if any("\0" in text for text in (*call.path.values(), *call.query.values())):
+                raise detail(400, NUL)
             return await self._answer(call)
         except Problem as problem:
             body = msgspec.Raw(msgspec.json.encode(problem.body))
@@ -83,6 +86,9 @@ class Served:
         if self._handler.before is not None:
             async with self._deps.db.transaction() as tx:
                 caller = await self._admit(tx, call)
+                kept = await self._kept(tx, call, caller)
+            if kept is not None:
+                return kept
             prepared = await self._handler.before(self._deps, call, caller)
         request: Request | None = None
         given: Any = None
@@ -151,11 +157,14 @@ class Served:
         if self._endpoint.name != "apps.destroy" or not call.idempotency_key:
             return None
         caller = await callers.by_token(tx, call.token, call.path["app"])
-        if caller.user is None or not caller.user.is_active:
+        return await self._kept(tx, call, caller)
+
+    async def _kept(self, tx: Transaction, call: ApiCall, caller: Caller) -> ApiAnswer | None:
+        user = caller.user
+        if user is None or not user.is_active or not (self._changes and call.idempotency_key):
             return None
-        return await idempotency.kept(
-            tx, self._deps.keyring, caller.user.id, call, call.path["app"]
-        )
+        app = call.path.get("app", "")
+        return await idempotency.kept(tx, self._deps.keyring, user.id, call, app)
 
     async def _committed(self, call: ApiCall) -> bool:
         """Whether a commit whose answer was lost took place: its rows carry the request's id."""
@@ -174,7 +183,9 @@ class Served:
         for appuuid in dict.fromkeys(request.nudges):
             self._deps.nudge(appuuid)
         for app, line in request.lines:
-            await self._deps.shipper.platform_line(app.id, app.uuid, "controller", "INFO", line)
+            # The change is made: that its log line finds no bus must not turn it into an error.
+            with suppress(Transient):
+                await self._deps.shipper.platform_line(app.id, app.uuid, "controller", "INFO", line)
         return _checked(given)
 
 

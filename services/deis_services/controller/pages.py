@@ -12,6 +12,8 @@ from deis_services.controller.request import answer
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1_000
 """A page is one message on the bus, so it is bounded (DESIGN 4)."""
+MAX_BYTES = 4 * 1024 * 1024
+"""A page that would be larger ends early; its `next` goes on where it ended."""
 _MAX_OFFSET = 2**31 - 1
 
 
@@ -30,12 +32,19 @@ def page_of(call: ApiCall) -> Page:
 
 def paged(call: ApiCall, page: Page, count: int, results: Sequence[Any]) -> ApiAnswer:
     """A page with its links."""
-    after = page.offset + page.limit
+    shown: list[msgspec.Raw] = []
+    size = 0
+    for result in results:
+        shown.append(msgspec.Raw(msgspec.json.encode(result)))
+        size += len(shown[-1])
+        if size > MAX_BYTES:
+            break
+    after = page.offset + (page.limit if len(shown) == len(results) else len(shown))
     body = {
         "count": count,
         "next": _link(call, page.limit, after) if after < count else None,
         "previous": _link(call, page.limit, page.offset - page.limit) if page.offset else None,
-        "results": results,
+        "results": shown,
     }
     return answer(200, body)
 

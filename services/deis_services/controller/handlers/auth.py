@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from deis_bus.contracts.http import ApiAnswer, ApiCall
-from deis_bus.events.apps import TokenRegenerated, UserCancelled, UserRegistered
+from deis_bus.events.apps import PasswordChanged, TokenRegenerated, UserCancelled, UserRegistered
 from deis_platform.crypto import hash_password, verify_password
 from deis_services.controller import accounts, presenters
 from deis_services.controller.authorize import may_administer, may_name, may_register
@@ -157,6 +157,7 @@ async def passwd(request: Request) -> ApiAnswer:
     )
     if changed is None:
         raise unauthorized("Current password does not match")
+    await request.announce(PasswordChanged(username=given.username))
     return answer(200, {"status": "password set"})
 
 

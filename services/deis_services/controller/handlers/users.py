@@ -1,6 +1,7 @@
 """Users and who of them is an admin (api.md 5)."""
 
 from deis_bus.contracts.http import ApiAnswer
+from deis_bus.events.apps import AdminGranted, AdminRevoked
 from deis_services.controller import accounts, presenters
 from deis_services.controller.callers import user_of
 from deis_services.controller.pages import page_of, paged
@@ -38,6 +39,8 @@ async def add_admin(request: Request) -> ApiAnswer:
     await request.tx.execute(
         "UPDATE users SET is_superuser = true, is_staff = true WHERE id = $1", user.id
     )
+    if not user.is_superuser:
+        await request.announce(AdminGranted(username=user.username))
     return answer(201)
 
 
@@ -48,6 +51,8 @@ async def remove_admin(request: Request) -> ApiAnswer:
     await request.tx.execute(
         "UPDATE users SET is_superuser = false, is_staff = false WHERE id = $1", user.id
     )
+    if user.is_superuser:
+        await request.announce(AdminRevoked(username=user.username))
     return answer(204)
 
 
