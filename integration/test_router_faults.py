@@ -271,3 +271,18 @@ async def test_ten_thousand_applications_load_in_pieces(tmp_path: Path) -> None:
         assert (await rig.get("blog.localhost"))[0] == 200
         await rig.applied(rig.revision)
         assert (await rig.get("a9999.localhost"))[0] == 503
+
+
+async def test_a_full_table_starts_nginx_anew(tmp_path: Path) -> None:
+    async with running(plan(tmp_path / "router", table_mb=1)) as rig:
+        master = rig.master()
+        for turn in range(3):  # hosts that come and go leave their keys behind
+            names = [f"t{turn}n{number}" for number in range(400)]
+            for name in names:
+                rig.tell(f"app.{name}", msgspec.json.encode(route(name)))
+            await rig.applied(rig.revision)
+            assert (await rig.get(f"{names[-1]}.localhost"))[0] == 503
+            for name in names:
+                rig.tell(f"app.{name}", None)
+            await rig.applied(rig.revision)
+        assert rig.master() != master

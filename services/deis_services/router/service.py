@@ -1,5 +1,74 @@
-"""The router as a service: nginx with its table beside the bus, which may come later or go away."""
+"""The router as a service: nginx serves beside the bus, which may come later or go away."""
+
+import asyncio
+from pathlib import Path
 
 import structlog
 
+from deis_bus.errors import Transient
+from deis_platform.buses import open_bus
+from deis_platform.runner import run_parts, run_service
+from deis_services.router.follow import until
+from deis_services.router.nginx import locate, open_files, worker_user
+from deis_services.router.parts import Plan, Router, router
+from deis_services.router.render import Layout
+from deis_services.router.settings import Settings, port_range
+
 log = structlog.get_logger(__name__)
+
+PAUSE_SECONDS = 1.0
+GRACE_SECONDS = 8.0
+"""Longer than nginx takes to finish what it has begun."""
+
+
+class OnBus:
+    """The parts that need the bus, for as long as it takes: nginx does not wait for them."""
+
+    name = "bus"
+
+    def __init__(self, live: Router, settings: Settings) -> None:
+        self._router = live
+        self._settings = settings
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Open the bus, whenever it comes, and run the parts on it until stopped."""
+        while not stop.is_set():
+            try:
+                async with open_bus(self._settings.bus, "router") as bus:
+                    await run_parts(self._router.bus_parts(bus), stop, GRACE_SECONDS)
+            except Transient as fault:
+                log.warning("the bus is away, the last good routes stand", fault=str(fault))
+                await until(stop, asyncio.sleep(PAUSE_SECONDS))
+
+
+def plan(settings: Settings) -> Plan:
+    """Settings as a plan. Raises ValueError (ports) or NginxFailed (no nginx)."""
+    layout = Layout(
+        http=settings.http,
+        https=settings.https,
+        api=settings.api,
+        ports=port_range(settings.ports),
+        user=worker_user(),
+        workers=settings.workers,
+        files=open_files(),
+        idle_seconds=settings.idle_seconds,
+    )
+    return Plan(
+        binary=locate(settings.nginx),
+        folder=Path(settings.folder).absolute(),
+        layout=layout,
+        domain=settings.platform.domain,
+        certificate=settings.certificate,
+        key=settings.key,
+    )
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the router until `stop` is set (docs/architecture.md)."""
+    async with router(plan(settings)) as live:
+        await run_parts((live.server, OnBus(live, settings)), stop, GRACE_SECONDS)
+
+
+def main() -> None:
+    """The router as a process of its own."""
+    run_service(serve, Settings)
