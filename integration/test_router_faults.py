@@ -281,6 +281,7 @@ async def test_a_full_table_starts_nginx_anew(tmp_path: Path) -> None:
             for name in names:
                 rig.tell(f"app.{name}", msgspec.json.encode(route(name)))
             await rig.applied(rig.revision)
+            await rig.router.server.serving.wait()
             assert (await rig.get(f"{names[-1]}.localhost"))[0] == 503
             for name in names:
                 rig.tell(f"app.{name}", None)

@@ -40,12 +40,17 @@ server {{ listen 127.0.0.1:{port} backlog=4096;
     proxy_set_header Host $host; proxy_pass http://app; }} }} }}"""
 
 
-@contextlib.asynccontextmanager
-async def bare_nginx(binary: Path, folder: Path, text: str) -> AsyncIterator[int]:
-    """A plain nginx with this configuration; gives its worker."""
+def configured(folder: Path, text: str) -> None:
+    """A folder with this configuration in it."""
     folder.mkdir(mode=0o711)
     user = f"user {worker_user()};" if worker_user() else ""
     (folder / "nginx.conf").write_text(HEAD.format(user=user) + text)
+
+
+@contextlib.asynccontextmanager
+async def bare_nginx(binary: Path, folder: Path, text: str) -> AsyncIterator[int]:
+    """A plain nginx with this configuration; gives its worker."""
+    configured(folder, text)
     process = await asyncio.create_subprocess_exec(
         binary, "-p", "./", "-e", "stderr", "-c", "nginx.conf", cwd=folder
     )

@@ -67,6 +67,10 @@ class LiveTable:
 
     def present_complete(self) -> set[str]:
         """The present was told whole: gives the keys that we hold and it does not."""
+        if not self._seen:
+            # An empty bucket, perhaps a new one: its revisions begin again.
+            self._revision = 0
+            self.changed.set()
         missing, self._seen = self.table.keys() - self._seen, set()
         return missing
 
