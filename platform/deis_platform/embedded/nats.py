@@ -1,0 +1,138 @@
+"""NATS from the wheel: JetStream in the data folder, loopback only, every service its own user.
+
+The configuration holds passwords and is mode 0600; the ports are chosen once and kept while they
+stay free, so that clients find a restarted server where it was.
+"""
+
+import asyncio
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+from deis_platform.embedded import orphans
+from deis_platform.embedded.errors import ServerFailed
+from deis_platform.embedded.owners import Owner
+from deis_platform.embedded.ports import free_port, same_or_free
+
+HOST = "127.0.0.1"
+STORE_BYTES = 8 * 1024**3
+MEMORY_BYTES = 64 * 1024**2
+PAYLOAD_BYTES = 8 * 1024**2
+PENDING_BYTES = 64 * 1024**2
+
+CONFIGURATION = """\
+# Written by `deis-platform up` at every start.
+server_name: deis
+listen: "{host}:{port}"
+http: "{host}:{monitor}"
+max_payload: {payload}
+max_pending: {pending}
+max_control_line: 16KB
+jetstream {{
+  store_dir: {store}
+  max_file_store: {store_bytes}
+  max_memory_store: {memory_bytes}
+}}
+{users}
+"""
+
+
+class Nats:
+    """A program for `Server`.
+
+    `users` is the `authorization` block of the configuration: users with passwords and rights;
+    empty text lets everybody do everything, which is for tests only.
+    """
+
+    name = "nats"
+    stop_signal = signal.SIGTERM
+
+    def __init__(self, folder: Path, binary: Path, users: str) -> None:
+        self.owner = Owner()
+        self._folder = folder
+        self._binary = binary
+        self._users = users
+        self._configuration = folder.absolute() / "nats.conf"
+        self._port = 0
+        self._monitor = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients connect; known once `prepare` has run."""
+        return f"nats://{HOST}:{self._port}"
+
+    async def prepare(self) -> None:
+        """Configuration and ports; ends a server of an earlier run on the same folder."""
+        self.owner.folder(self._folder)
+        try:
+            await orphans.end(
+                lambda: orphans.started_with(str(self._configuration)), signal.SIGTERM
+            )
+        except TimeoutError as fault:
+            raise ServerFailed(f"NATS of an earlier run: {fault}") from None
+        self._choose_ports()
+        self._write()
+
+    def command(self) -> list[str]:
+        """The server; everything else stands in the configuration."""
+        return [str(self._binary), "--config", str(self._configuration)]
+
+    def environment(self) -> dict[str, str]:
+        """Nothing of ours; the memory limit makes its garbage collector tidy early."""
+        return {"PATH": "/usr/bin:/bin", "GOMEMLIMIT": "256MiB"}
+
+    async def answers(self) -> bool:
+        """`/healthz` of its monitor: JetStream has read its streams."""
+        try:
+            async with asyncio.timeout(2.0):
+                reader, writer = await asyncio.open_connection(HOST, self._monitor)
+                try:
+                    writer.write(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                    return b" 200 " in await reader.readline()
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError):
+            return False
+
+    def write_users(self, users: str) -> None:
+        """Take other users into the configuration; send SIGHUP for the server to read it."""
+        self._users = users
+        self._write()
+
+    def _choose_ports(self) -> None:
+        kept = self._folder / "ports.json"
+        before = json.loads(kept.read_text()) if kept.exists() else {}
+        self._port = same_or_free(int(before.get("port") or free_port()))
+        self._monitor = same_or_free(int(before.get("monitor") or free_port()))
+        _write_private(kept, json.dumps({"port": self._port, "monitor": self._monitor}))
+
+    def _write(self) -> None:
+        text = CONFIGURATION.format(
+            host=HOST,
+            port=self._port,
+            monitor=self._monitor,
+            payload=PAYLOAD_BYTES,
+            pending=PENDING_BYTES,
+            store=_quoted(str(self._folder.absolute() / "store")),
+            store_bytes=STORE_BYTES,
+            memory_bytes=MEMORY_BYTES,
+            users=self._users,
+        )
+        _write_private(self._configuration, text)
+
+
+def _quoted(text: str) -> str:
+    """A string of the configuration's language."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write new, then rename: a reader never sees half a file."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    draft.replace(path)

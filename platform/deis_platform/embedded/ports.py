@@ -1,0 +1,42 @@
+"""TCP ports: whether one is free, and free ones for servers that only we speak to."""
+
+import errno
+import os
+import socket
+
+from deis_platform.embedded.errors import ServerFailed
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody has right now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def same_or_free(port: int, host: str = "127.0.0.1") -> int:
+    """The port if nobody has it, else another that nobody has."""
+    try:
+        check_free(host, port, "")
+    except ServerFailed:
+        return free_port(host)
+    return port
+
+
+def check_free(host: str, port: int, setting: str) -> None:
+    """Raises ServerFailed, naming the setting, when the address cannot be listened on.
+
+    A connection of an earlier run that is still closing does not count.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except PermissionError:
+            raise ServerFailed(f"port {port} may not be used by this user: {setting}") from None
+        except OSError as fault:
+            taken = fault.errno == errno.EADDRINUSE
+            what = "is taken" if taken else f"cannot be used ({os.strerror(fault.errno or 0)})"
+            raise ServerFailed(f"port {port} on {host} {what}: choose another, {setting}") from None
