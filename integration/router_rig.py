@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,10 +33,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@functools.cache
 def pool() -> range:
-    """Ports for instances, below those that the system hands out."""
-    start = random.randrange(105, 190) * 100
-    return range(start, start + POOL)
+    """Ports for instances, below those that the system hands out; this process's own."""
+    starts = list(range(10_500, 19_000, POOL))
+    random.shuffle(starts)
+    for start in starts:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0router-rig-{start}")
+        except OSError:
+            claim.close()
+            continue
+        claim.detach()  # held until this process ends
+        return range(start, start + POOL)
+    raise RuntimeError("every pool of ports is taken")
 
 
 class Instance:
