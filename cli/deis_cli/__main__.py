@@ -1,0 +1,5 @@
+"""`python -m deis_cli`."""
+
+from deis_cli.main import main
+
+main()
