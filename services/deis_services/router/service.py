@@ -1,18 +1,17 @@
 """The router as a service: nginx serves beside the bus, which may come later or go away."""
 
 import asyncio
-from pathlib import Path
 
 import structlog
 
 from deis_bus.errors import Transient
 from deis_platform.buses import open_bus
-from deis_platform.runner import run_parts, run_service
-from deis_services.router.follow import until
-from deis_services.router.nginx import locate, open_files, worker_user
+from deis_platform.embedded import binaries
+from deis_platform.runner import run_parts, run_service, wait_for_stop
+from deis_services.router.nginx import open_files, worker_user
 from deis_services.router.parts import Plan, Router, router
 from deis_services.router.render import Layout
-from deis_services.router.settings import Settings, port_range
+from deis_services.router.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -38,24 +37,24 @@ class OnBus:
                     await run_parts(self._router.bus_parts(bus), stop, GRACE_SECONDS)
             except Transient as fault:
                 log.warning("the bus is away, the last good routes stand", fault=str(fault))
-                await until(stop, asyncio.sleep(PAUSE_SECONDS))
+                await wait_for_stop(stop, PAUSE_SECONDS)
 
 
 def plan(settings: Settings) -> Plan:
-    """Settings as a plan. Raises ValueError (ports) or NginxFailed (no nginx)."""
+    """Settings as a plan. Raises MissingProgram when there is no nginx."""
     layout = Layout(
-        http=settings.http,
-        https=settings.https,
-        api=settings.api,
-        ports=port_range(settings.ports),
+        http=str(settings.http),
+        https=str(settings.https or ""),
+        api=str(settings.api),
+        ports=settings.ports,
         user=worker_user(),
         workers=settings.workers,
         files=open_files(),
         idle_seconds=settings.idle_seconds,
     )
     return Plan(
-        binary=locate(settings.nginx),
-        folder=Path(settings.folder).absolute(),
+        binary=binaries.nginx(settings.nginx),
+        folder=settings.folder.absolute(),
         layout=layout,
         domain=settings.platform.domain,
         certificate=settings.certificate,

@@ -1,9 +1,21 @@
 """What the router is told at start."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from deis_platform.groups import BusSettings, HealthSettings, LogSettings, PlatformSettings
-from deis_platform.settings import env
+from deis_platform.settings import Address, env
+
+
+def port_range(text: str) -> range:
+    """`20000-29999` as a range, both ends in it; raises ValueError."""
+    first, _, last = text.partition("-")
+    if not all(word.isascii() and word.isdigit() for word in (first, last)):
+        raise ValueError("expected FIRST-LAST")
+    ports = range(int(first), int(last) + 1)
+    if not 1024 <= ports.start < ports.stop <= 65536 or len(ports) > 10_000:
+        raise ValueError("expected at most 10000 ports between 1024 and 65535")
+    return ports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,11 +26,17 @@ class Settings:
     platform: PlatformSettings
     health: HealthSettings
     logs: LogSettings
-    http: str = env("DEIS_ROUTER_HTTP", "127.0.0.1:8080", help="where requests come in")
-    https: str = env("DEIS_ROUTER_HTTPS", "", help="where they come in over TLS; empty: nowhere")
-    folder: str = env("DEIS_ROUTER_FOLDER", "router", help="last good table, certificates")
-    ports: str = env("DEIS_ROUTER_PORTS", "20000-29999", help="ports an instance can have")
-    api: str = env("DEIS_ROUTER_API", "127.0.0.1:8000", help="the gateway's address")
+    http: Address = env(
+        "DEIS_ROUTER_HTTP", Address("127.0.0.1", 8080), help="where requests come in"
+    )
+    https: Address | None = env(
+        "DEIS_ROUTER_HTTPS", None, help="where they come in over TLS; empty: nowhere"
+    )
+    folder: Path = env("DEIS_ROUTER_FOLDER", help="last good table, certificates, nginx")
+    ports: range = env(
+        "DEIS_ROUTER_PORTS", "20000-29999", parse=port_range, help="ports an instance can have"
+    )
+    api: Address = env("DEIS_ROUTER_API", Address("127.0.0.1", 8000), help="the gateway")
     certificate: str = env("DEIS_ROUTER_CERTIFICATE", "", help="platform certificate, PEM file")
     key: str = env("DEIS_ROUTER_KEY", "", help="its key; without both a self-signed one is made")
     nginx: str = env("DEIS_NGINX", "", help="nginx to run; empty: the one of the wheel")
@@ -26,12 +44,3 @@ class Settings:
     idle_seconds: int = env(
         "DEIS_ROUTER_IDLE_SECONDS", 1300, help="silence after which a connection is given up"
     )
-
-
-def port_range(text: str) -> range:
-    """`20000-29999` as a range, both ends in it. Raises ValueError."""
-    first, _, last = text.partition("-")
-    ports = range(int(first), int(last or first) + 1)
-    if not 1024 <= ports.start < ports.stop <= 65536 or len(ports) > 10_000:
-        raise ValueError(f"not a range of at most 10000 ports from 1024 on: {text!r}")
-    return ports
