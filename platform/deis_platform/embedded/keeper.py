@@ -30,6 +30,7 @@ from deis_platform.embedded import keeper_process
 log = structlog.get_logger(__name__)
 
 MARK = "DEIS_KEEPER"
+TOKEN_BYTES = 8
 RESTART_SECONDS = 0.2
 STOP_SECONDS = 15.0
 
@@ -44,15 +45,18 @@ async def ended(process: asyncio.subprocess.Process) -> int:
 class Keeper:
     """Kills what it was told of when the context ends or this process dies.
 
-    `folder` holds the record file; one keeper per folder and `name`. With `homes`, a process
+    `folder` holds the record files; one keeper per folder and `name`. With `homes`, a process
     whose HOME lies below that folder counts as marked, so that applications need no variable.
     """
 
     def __init__(self, folder: Path, name: str = "keeper", homes: Path | None = None) -> None:
-        token = secrets.token_hex(8)
+        token = secrets.token_hex(TOKEN_BYTES)
         self.environment = {MARK: token}
         """Put into a child's environment, finds it even after it left its session."""
-        self._path = folder / f"{name}.pids"
+        self._folder = folder
+        self._name = name
+        # A keeper that is still at work after its platform died must not meet our records.
+        self._path = folder / f"{name}-{token}.pids"
         self._header = [f"boot {keeper_process.boot_id()}", f"mark {MARK}={token}"]
         if homes is not None:
             self._header.append(f"home {homes}/")
@@ -68,8 +72,9 @@ class Keeper:
 
     async def __aenter__(self) -> Self:
         """Kill what an earlier platform left behind, then start keeping."""
-        await asyncio.to_thread(keeper_process.clean, str(self._path))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        for path in self._folder.glob(f"{self._name}-{'?' * 2 * TOKEN_BYTES}.pids"):
+            await asyncio.to_thread(keeper_process.clean, str(path))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         self._file = os.open(self._path, flags, 0o600)
         os.write(self._file, "".join(self._lines()).encode())
         await self._start()

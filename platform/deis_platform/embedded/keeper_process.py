@@ -141,8 +141,10 @@ def clean(path: str) -> None:
 
 def remove(path: str) -> None:
     """Remove the record file, if it is still there (the whole data folder may have gone)."""
-    if os.path.exists(path):
+    try:
         os.unlink(path)
+    except FileNotFoundError:
+        return
 
 
 def main() -> None:

@@ -148,7 +148,11 @@ class Postgres:
         return PostgresPrograms(copy / "bin", copy / "libs" if wheel.libraries else None)
 
     async def _end_orphan(self) -> None:
-        """End what still works in the cluster; then a lock file that is left means nothing."""
+        """End what still works in the cluster; then the lock files that are left mean nothing.
+
+        Where nobody reaps, the postmaster they name stays a zombie, which PostgreSQL takes for a
+        living one.
+        """
         lock = self.cluster / "postmaster.pid"
         if not lock.exists():
             return
@@ -161,6 +165,8 @@ class Postgres:
         except TimeoutError as fault:
             raise ServerFailed(f"PostgreSQL of an earlier run: {fault}") from None
         lock.unlink(missing_ok=True)
+        for path in self.socket_folder.glob(".s.PGSQL.*"):
+            path.unlink()
 
     async def _check_version(self) -> None:
         cluster = (self.cluster / "PG_VERSION").read_text().strip()

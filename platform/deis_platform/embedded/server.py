@@ -29,7 +29,7 @@ PROBE_SECONDS = (0.005, 0.1)
 RESTART_SECONDS = (0.05, 5.0)
 LOG_BYTES = 10_000_000
 LOG_CHECK_SECONDS = 60.0
-LAST_WORDS = 600
+LAST_WORDS = 2000
 
 
 class Program(Protocol):
@@ -206,8 +206,10 @@ class Server:
         self._keeper.forget(process.pid)
 
     def _last_words(self, what: str) -> str:
-        text = self._log_file.read_text(errors="replace")[-LAST_WORDS:].strip().splitlines()
-        return f"{self.name} {what}: {text[-1] if text else 'it said nothing'} ({self._log_file})"
+        lines = self._log_file.read_text(errors="replace")[-LAST_WORDS:].strip().splitlines()
+        grave = [line for line in lines if "FATAL" in line or "[FTL]" in line]
+        said = (grave or lines or ["it said nothing"])[-1]
+        return f"{self.name} {what}: {said} ({self._log_file})"
 
     def _bound_log(self) -> None:
         with contextlib.suppress(FileNotFoundError):

