@@ -1,0 +1,113 @@
+"""Structured logs: one line per fact, with event, app and release on every line.
+
+    log = get_logger(__name__)
+    with bound(event="build.done", app="blog", release=3):
+        log.info("deployed", seconds=1.2)
+
+`event` is what is being handled (an event's type or id), never the message. Values under names
+that speak of secrets are hidden, and so are passwords in URLs.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import structlog
+from structlog.contextvars import bound_contextvars, merge_contextvars
+
+CONTEXT = ("event", "app", "release")
+_SECRET_NAME = re.compile(r"passw|secret|token|authorization|credential|private", re.IGNORECASE)
+_SECRET_URL = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
+HIDDEN = "[hidden]"
+
+Fields = MutableMapping[str, Any]
+
+
+def set_up(*, format: str = "plain", level: str = "info", stream: TextIO | None = None) -> None:  # noqa: A002
+    """Write every log of this process to `stream` (standard error), `plain` or as `json`.
+
+    Records of libraries that use the standard library's logging come out the same way.
+    """
+    number = logging.getLevelNamesMapping()[level.upper()]
+    rendered = structlog.processors.JSONRenderer() if format == "json" else plain
+    structlog.configure(
+        processors=[
+            merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message", "_event"),
+            _with_context,
+            hide_secrets,
+            rendered,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers = [_Forward()]
+    root.setLevel(max(number, logging.WARNING))
+
+
+def get_logger(name: str = "") -> Any:
+    """A logger; `name` is the module's."""
+    return structlog.get_logger(name)
+
+
+@contextmanager
+def bound(**fields: object) -> Iterator[None]:
+    """Put fields on every line that is logged inside, tasks started inside included."""
+    if "event" in fields:
+        fields["_event"] = fields.pop("event")
+    with bound_contextvars(**fields):
+        yield
+
+
+def hide_secrets(_logger: object, _method: str, fields: Fields) -> Fields:
+    """Nothing that looks secret leaves the process."""
+    for name, value in fields.items():
+        if _SECRET_NAME.search(name) and value:
+            fields[name] = HIDDEN
+        elif isinstance(value, str) and "://" in value:
+            fields[name] = _SECRET_URL.sub(rf"\1{HIDDEN}@", value)
+    return fields
+
+
+def plain(_logger: object, _method: str, fields: Fields) -> str:
+    """`<time> LEVEL service [event app v3] message name=value`, an exception below it."""
+    fields = dict(fields)
+    head = [str(fields.pop("time", "")), str(fields.pop("level", "")).upper()]
+    service = fields.pop("service", "")
+    event, app, release = (fields.pop(name, "") for name in CONTEXT)
+    about = " ".join(str(word) for word in (event, app, f"v{release}" if release else "") if word)
+    trace = fields.pop("exception", "")
+    message = fields.pop("message", "")
+    words = [*head, f"{service}:" if service else "", f"[{about}]" if about else "", str(message)]
+    words += [f"{name}={_shown(value)}" for name, value in fields.items()]
+    line = " ".join(word for word in words if word)
+    return f"{line}\n{trace}" if trace else line
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return repr(text) if not text or re.search(r"\s", text) else text
+
+
+def _with_context(_logger: object, _method: str, fields: Fields) -> Fields:
+    for name in CONTEXT:
+        fields.setdefault(name, "")
+    return fields
+
+
+class _Forward(logging.Handler):
+    """Records of the standard library's logging, written by structlog."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().log(
+            record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info
+        )
