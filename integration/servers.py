@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -71,12 +71,17 @@ async def postgres_server(folder: Path) -> AsyncIterator[RunningPostgres]:
         yield RunningPostgres(program.url, password, program, server)
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 20.0
+) -> None:
     """Wait for a condition of the outside world; raises AssertionError when it never comes."""
     never = asyncio.Event()
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    while not condition():
+    while True:
+        answer = condition()
+        if answer if isinstance(answer, bool) else await answer:
+            return
         if loop.time() > end:
             raise AssertionError(f"never: {what}")
         with contextlib.suppress(TimeoutError):

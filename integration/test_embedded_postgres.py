@@ -29,18 +29,13 @@ async def connect(running: RunningPostgres, password: str = "") -> asyncpg.Conne
 
 
 async def value(running: RunningPostgres, query: str) -> object:
-    """What a query gives, retried while the server comes back."""
-    for _ in range(500):
-        try:
-            connection = await connect(running)
-        except (OSError, asyncpg.PostgresError):
-            await asyncio.wait({asyncio.create_task(asyncio.sleep(0.01))})
-            continue
-        try:
-            return await connection.fetchval(query)
-        finally:
-            await connection.close()
-    raise AssertionError("PostgreSQL did not come back")
+    """What a query gives, once the server is there."""
+    await until(running.program.answers, "PostgreSQL answers")
+    connection = await connect(running)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
 
 
 async def test_it_serves_by_password_on_a_socket_only(tmp_path: Path) -> None:

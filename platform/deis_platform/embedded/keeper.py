@@ -23,11 +23,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import structlog
-
 from deis_platform.embedded import keeper_process
+from deis_platform.logs import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 MARK = "DEIS_KEEPER"
 TOKEN_BYTES = 8

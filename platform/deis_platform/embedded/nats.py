@@ -93,6 +93,7 @@ class Nats:
                     return b" 200 " in await reader.readline()
                 finally:
                     writer.close()
+                    await writer.wait_closed()
         except (OSError, TimeoutError):
             return False
 

@@ -111,6 +111,7 @@ class Postgres:
                     ready = await reader.read(1) == b"R"
                 finally:
                     writer.close()
+                    await writer.wait_closed()
         except (OSError, TimeoutError):
             return False
         if ready and self._unsynced:
@@ -160,7 +161,10 @@ class Postgres:
         postmaster = int(lines[0]) if lines and lines[0].isdigit() else 0
         try:
             await orphans.end(
-                lambda: orphans.working_in(self.cluster), signal.SIGINT, chief=postmaster
+                lambda: orphans.working_in(self.cluster),
+                signal.SIGINT,
+                chief=postmaster,
+                patience=2.0,
             )
         except TimeoutError as fault:
             raise ServerFailed(f"PostgreSQL of an earlier run: {fault}") from None

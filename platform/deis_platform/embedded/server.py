@@ -12,14 +12,13 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-import structlog
-
 from deis_platform.embedded import launch
 from deis_platform.embedded.errors import ServerFailed
 from deis_platform.embedded.keeper import Keeper
 from deis_platform.embedded.owners import Owner
+from deis_platform.logs import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
