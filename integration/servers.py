@@ -51,7 +51,7 @@ async def serving(program: Program, keeper: Keeper, folder: Path) -> AsyncIterat
 @asynccontextmanager
 async def nats_server(folder: Path, users: str = "") -> AsyncIterator[RunningNats]:
     """NATS with its data in `folder`; `users` is the configuration's block of users."""
-    program = Nats(folder / "nats", binaries.nats_server(), users)
+    program = Nats(folder / "nats", binaries.nats_server(), lambda: users)
     async with (
         Keeper(folder, "nats-keeper") as keeper,
         serving(program, keeper, folder) as server,

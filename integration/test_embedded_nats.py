@@ -12,8 +12,9 @@ from nats.errors import Error as NatsError
 
 from deis_platform.embedded import binaries, keeper_process
 from deis_platform.embedded.errors import ServerFailed
+from deis_platform.embedded.keeper import Keeper
 from deis_platform.embedded.nats import Nats
-from integration.servers import RunningNats, nats_server, until
+from integration.servers import RunningNats, nats_server, serving, until
 
 pytestmark = pytest.mark.server
 USERS = 'authorization {{ users = [ {{ user: "{0}", password: "{1}" }} ] }}'
@@ -104,22 +105,24 @@ async def test_a_port_that_was_taken_meanwhile_is_given_up(tmp_path: Path) -> No
 async def test_a_server_that_was_left_behind_is_ended_first(tmp_path: Path) -> None:
     async with nats_server(tmp_path) as running:
         orphan = running.server.pid
-        program = Nats(tmp_path / "nats", binaries.nats_server(), "")
+        program = Nats(tmp_path / "nats", binaries.nats_server(), lambda: "")
         await program.prepare()
         stat = keeper_process.stat_of(orphan)
         assert stat is None or stat[4] in "ZX"
 
 
 async def test_new_users_are_taken_in_without_a_restart(tmp_path: Path) -> None:
-    async with nats_server(tmp_path, USERS.format("ann", "a-secret")) as running:
-        before = running.server.pid
-        await (await connect(running.url, user="ann", password="a-secret")).close()
-        running.program.write_users(USERS.format("bob", "b-secret"))
-        running.server.signal(signal.SIGHUP)
-        await until(lambda: let_in(running.url, "bob", "b-secret"), "the new user is let in")
-        with pytest.raises(NatsError):
-            await connect(running.url, user="ann", password="a-secret")
-        assert running.server.pid == before
+    users = [USERS.format("ann", "a-secret")]
+    program = Nats(tmp_path / "nats", binaries.nats_server(), lambda: users[-1])
+    async with Keeper(tmp_path) as keeper, serving(program, keeper, tmp_path) as server:
+        before = server.pid
+        assert await let_in(program.url, "ann", "a-secret")
+        users.append(USERS.format("bob", "b-secret"))
+        program.write()
+        server.signal(signal.SIGHUP)
+        await until(lambda: let_in(program.url, "bob", "b-secret"), "the new user is let in")
+        assert not await let_in(program.url, "ann", "a-secret")
+        assert server.pid == before
 
 
 async def test_a_failed_start_is_one_clear_line(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from deis_platform.embedded import orphans
@@ -42,14 +43,15 @@ jetstream {{
 class Nats:
     """A program for `Server`.
 
-    `users` is the `authorization` block of the configuration: users with passwords and rights;
-    empty text lets everybody do everything, which is for tests only.
+    `users` gives the `authorization` block of the configuration, users with passwords and rights;
+    it is asked before every start and by `write`. Empty text lets everybody do everything, which
+    is for tests only.
     """
 
     name = "nats"
     stop_signal = signal.SIGTERM
 
-    def __init__(self, folder: Path, binary: Path, users: str) -> None:
+    def __init__(self, folder: Path, binary: Path, users: Callable[[], str]) -> None:
         self.owner = Owner()
         self._folder = folder
         self._binary = binary
@@ -73,7 +75,7 @@ class Nats:
         except TimeoutError as fault:
             raise ServerFailed(f"NATS of an earlier run: {fault}") from None
         self._choose_ports()
-        self._write()
+        self.write()
 
     def command(self) -> list[str]:
         """The server; everything else stands in the configuration."""
@@ -97,11 +99,6 @@ class Nats:
         except (OSError, TimeoutError):
             return False
 
-    def write_users(self, users: str) -> None:
-        """Take other users into the configuration; send SIGHUP for the server to read it."""
-        self._users = users
-        self._write()
-
     def _choose_ports(self) -> None:
         kept = self._folder / "ports.json"
         before = json.loads(kept.read_text()) if kept.exists() else {}
@@ -109,7 +106,8 @@ class Nats:
         self._monitor = same_or_free(int(before.get("monitor") or free_port()))
         _write_private(kept, json.dumps({"port": self._port, "monitor": self._monitor}))
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the configuration; a running server takes new users in at SIGHUP."""
         text = CONFIGURATION.format(
             host=HOST,
             port=self._port,
@@ -119,7 +117,7 @@ class Nats:
             store=_quoted(str(self._folder.absolute() / "store")),
             store_bytes=STORE_BYTES,
             memory_bytes=MEMORY_BYTES,
-            users=self._users,
+            users=self._users(),
         )
         _write_private(self._configuration, text)
 

@@ -1,0 +1,1 @@
+"""What `deis-platform` does: the platform on one machine, and the operator's commands."""

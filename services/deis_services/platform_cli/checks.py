@@ -1,0 +1,71 @@
+"""What `up` looks at before it starts anything: one clear line for each thing that is wrong."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from deis_platform.embedded import binaries
+from deis_platform.embedded.errors import ServerFailed
+from deis_platform.embedded.owners import postgres_owner
+from deis_platform.embedded.ports import check_free
+from deis_services.platform_cli import folder
+from deis_services.platform_cli.options import Options
+
+TOOLS = {"git": "git", "ssh-keygen": "openssh-client"}
+
+
+def problems(options: Options, data: Path) -> list[str]:
+    """Everything that speaks against a start; changes nothing."""
+    return [*missing_tools(), *_servers(options), *folder.problems(data), *_ports(options)]
+
+
+def missing_tools() -> Iterator[str]:
+    """Programs of the machine that the platform calls."""
+    for tool, package in TOOLS.items():
+        if shutil.which(tool) is None:
+            yield f"{tool} not found: install it (Debian: apt-get install {package})"
+
+
+def _servers(options: Options) -> Iterator[str]:
+    for needed, look in _lookups(options):
+        if needed:
+            try:
+                look()
+            except ServerFailed as fault:
+                yield str(fault)
+    if bool(options.certificate) != bool(options.key):
+        yield "DEIS_ROUTER_CERTIFICATE and DEIS_ROUTER_KEY belong together: set both or none"
+    for path in filter(None, (options.certificate, options.key)):
+        if not os.access(path, os.R_OK):
+            yield f"{path} cannot be read (DEIS_ROUTER_CERTIFICATE, DEIS_ROUTER_KEY)"
+
+
+def _lookups(options: Options) -> list[tuple[bool, Callable[[], object]]]:
+    return [
+        (not options.nats_url, partial(binaries.nats_server, options.nats_server)),
+        (not options.database_url, partial(binaries.postgres, options.postgres_bin)),
+        (not options.database_url, partial(postgres_owner, options.postgres_user)),
+        (True, partial(binaries.nginx, options.nginx)),
+    ]
+
+
+def _ports(options: Options) -> Iterator[str]:
+    taken: dict[int, str] = {}
+    wanted = {
+        "--port or DEIS_PORT": options.port,
+        "--https-port or DEIS_HTTPS_PORT": options.https_port,
+        "--ssh-port or DEIS_SSH_PORT": options.ssh_port,
+    }
+    for setting, port in wanted.items():
+        if not 0 <= port <= 65535:
+            yield f"{port} is not a port: {setting}"
+        elif port in taken:
+            yield f"port {port} is wanted twice: {setting} and {taken[port]}"
+        elif port:
+            taken[port] = setting
+            try:
+                check_free(options.host, port, setting)
+            except ServerFailed as fault:
+                yield str(fault)
