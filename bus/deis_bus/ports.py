@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from deis_bus.counts import Counts
 from deis_bus.envelope import Envelope
 from deis_bus.streams import Bucket, Durable, Stream
 
@@ -187,6 +188,8 @@ class Bus(Protocol):
 
     name: str
     """The service that speaks: the envelope's source."""
+    counts: Counts
+    """What went wrong so far, for metrics."""
 
     async def ensure(self, streams: tuple[Stream, ...], buckets: tuple[Bucket, ...]) -> None:
         """Make streams and buckets that are missing and bring the others up to date."""
@@ -214,7 +217,28 @@ class Bus(Protocol):
     def replay(
         self, stream: str, filters: tuple[str, ...], start: int = 1
     ) -> AsyncIterator[Received]:
-        """Messages of a stream from sequence `start` on, then new ones as they come, for ever."""
+        """Messages of a stream from sequence `start` on, then new ones as they come, for ever.
+
+        Begins again at the first message where the stream was lost and made anew meanwhile.
+        """
+        ...
+
+    async def read(
+        self, stream: str, filters: tuple[str, ...] = (), start: int = 1, limit: int = 1000
+    ) -> list[Received]:
+        """What the stream holds now from `start` on, at most `limit` messages; no filter: all."""
+        ...
+
+    async def remove(self, stream: str, sequence: int) -> bool:
+        """Delete one message of a stream; False when it was not there."""
+        ...
+
+    async def durables(self, stream: str) -> list[str]:
+        """Names of the durable consumers of a stream."""
+        ...
+
+    async def forget(self, stream: str, name: str) -> bool:
+        """Delete a durable consumer with what it knew; False when it was not there."""
         ...
 
     async def stream_bounds(self, stream: str) -> tuple[int, int]:

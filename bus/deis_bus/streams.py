@@ -30,6 +30,8 @@ class Durable(msgspec.Struct, frozen=True, kw_only=True):
     max_in_flight: int = 256
     new_only: bool = False
     """Starts at the end of the stream when it is made, not at its beginning."""
+    start: int = 0
+    """Sequence to start at when it is made; 0 or 1 is the beginning."""
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True):

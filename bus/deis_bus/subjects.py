@@ -57,6 +57,17 @@ def event_parts(subject: str) -> tuple[str, str]:
     return parts[2], parts[3]
 
 
+def matches(pattern: str, subject: str) -> bool:
+    """Whether a subject falls under a pattern: `*` is one token, `>` at the end one or more."""
+    wanted, given = pattern.split("."), subject.split(".")
+    for place, part in enumerate(wanted):
+        if part == ">":
+            return len(given) > place
+        if place >= len(given) or part not in ("*", given[place]):
+            return False
+    return len(wanted) == len(given)
+
+
 def _token(text: str) -> str:
     if not text or any(c in text for c in ".*> \t\r\n"):
         raise ValueError(f"not a subject token: {text!r}")
