@@ -1,11 +1,15 @@
 """What every integration test stands on."""
 
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+
+from integration.servers import RunningPostgres, postgres_server
 
 
 @pytest.fixture
@@ -19,3 +23,13 @@ def tmp_path() -> Iterator[Path]:
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def postgres() -> AsyncIterator[RunningPostgres]:
+    """One PostgreSQL for the session; tests take databases of their own (databases.py) from it."""
+    with tempfile.TemporaryDirectory(prefix="deis-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        os.chmod(folder, 0o711)
+        async with postgres_server(folder) as running:
+            yield running

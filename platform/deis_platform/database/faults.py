@@ -1,5 +1,8 @@
 """What the driver raises, mapped once: Transient (try again), Conflict (a rule of the schema)."""
 
+from contextlib import suppress
+from typing import Any
+
 import asyncpg
 from asyncpg import exceptions as pg
 
@@ -59,6 +62,20 @@ def at_commit(fault: Exception, *, closed: bool) -> Exception:
     if said_no:
         return mapped(fault, closed=closed)
     return CommitUnknown(f"the database went away during a commit: {_short(fault)}")
+
+
+def is_closed(connection: Any) -> bool:
+    """Whether a connection is gone; a pooled one that was cut refuses even the question."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True
+
+
+def cut(connection: Any) -> None:
+    """End a connection without a word to the server; nothing if it is gone already."""
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 def _short(fault: Exception) -> str:

@@ -11,7 +11,7 @@ import asyncpg
 
 from deis_bus.errors import Transient
 from deis_platform.database.dedicated import Dedicated, dedicated
-from deis_platform.database.faults import FAULTS, at_commit, at_connect, mapped
+from deis_platform.database.faults import FAULTS, at_commit, at_connect, cut, is_closed, mapped
 from deis_platform.groups import DatabaseSettings
 
 CONNECT_SECONDS = 5.0
@@ -55,12 +55,12 @@ class Transaction:
         try:
             return await self._watched(statement)
         except FAULTS as fault:
-            self._raise(mapped(fault, closed=self._connection.is_closed()), fault)
+            self._raise(mapped(fault, closed=is_closed(self._connection)), fault)
 
     async def _watched(self, statement: Any) -> Any:
         # A hung server answers no cancel request either, so the connection is cut.
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._seconds + MARGIN_SECONDS, self._connection.terminate)
+        timer = loop.call_later(self._seconds + MARGIN_SECONDS, cut, self._connection)
         try:
             return await statement
         finally:
@@ -79,14 +79,14 @@ class Transaction:
         try:
             status = await self._watched(self._connection.execute("COMMIT"))
         except FAULTS as fault:
-            self._raise(at_commit(fault, closed=self._connection.is_closed()), fault)
+            self._raise(at_commit(fault, closed=is_closed(self._connection)), fault)
         else:
             if status != "COMMIT":
                 # A fault inside was caught and forgotten: nothing of it was kept.
                 raise RuntimeError(f"the transaction had failed before its end: {status}")
 
     async def _roll_back(self) -> None:
-        if not self._connection.is_closed():
+        if not is_closed(self._connection):
             await self._do(self._connection.execute("ROLLBACK"))
 
 
@@ -161,8 +161,8 @@ class Database:
                 yield Transaction(connection, self._settings.statement_seconds)
             except BaseException:
                 # Rolled back already or not: nobody can know after a cancel or a fault of it.
-                if connection.is_closed() or connection.is_in_transaction():
-                    connection.terminate()
+                if not is_closed(connection) and connection.is_in_transaction():
+                    cut(connection)
                 raise
             finally:
                 await self._pool.release(connection)

@@ -1,0 +1,207 @@
+"""The database against a real PostgreSQL: transactions, faults, hangs, locks."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from deis_bus.errors import Transient
+from deis_platform.database import CommitUnknown, Conflict, Database, open_database
+from deis_platform.groups import DatabaseSettings
+from integration.databases import admin, fresh_database, settings_of
+from integration.servers import RunningPostgres, postgres_server, until
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+async def db(postgres: RunningPostgres) -> AsyncIterator[Database]:
+    """An empty database with one table."""
+    async with open_database(await fresh_database(postgres)) as database:
+        async with database.transaction() as tx:
+            await tx.execute("CREATE TABLE things (name text CONSTRAINT one_name UNIQUE)")
+        yield database
+
+
+async def names(db: Database) -> list[str]:
+    """What is committed."""
+    async with db.reading() as tx:
+        return [row["name"] for row in await tx.fetch("SELECT name FROM things ORDER BY name")]
+
+
+async def test_a_transaction_is_kept_whole_or_not_at_all(db: Database) -> None:
+    async with db.transaction() as tx:
+        assert await tx.execute("INSERT INTO things VALUES ($1), ($2)", "a", "b") == 2
+
+    async def fail() -> None:
+        async with db.transaction() as tx:
+            await tx.execute("INSERT INTO things VALUES ('c')")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    assert await names(db) == ["a", "b"]
+
+
+async def test_a_double_is_a_conflict_that_names_its_constraint(db: Database) -> None:
+    async with db.transaction() as tx:
+        await tx.execute("INSERT INTO things VALUES ('a')")
+    with pytest.raises(Conflict) as raised:
+        async with db.transaction() as tx:
+            await tx.execute("INSERT INTO things VALUES ('a')")
+    assert raised.value.constraint == "one_name"
+    assert "'a'" not in str(raised.value)
+
+
+async def test_a_fault_that_was_swallowed_does_not_look_committed(db: Database) -> None:
+    async with db.transaction() as tx:
+        await tx.execute("INSERT INTO things VALUES ('a')")
+
+    async def swallow() -> None:
+        async with db.transaction() as tx:
+            await tx.execute("INSERT INTO things VALUES ('b')")
+            with pytest.raises(Conflict):
+                await tx.execute("INSERT INTO things VALUES ('a')")
+
+    with pytest.raises(RuntimeError, match="had failed"):
+        await swallow()
+    assert await names(db) == ["a"]
+
+
+async def test_a_cancelled_transaction_leaves_nothing_and_no_lock(db: Database) -> None:
+    inside = asyncio.Event()
+
+    async def work() -> None:
+        async with db.transaction() as tx:
+            await tx.execute("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")
+            await tx.execute("INSERT INTO things VALUES ('a')")
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await names(db) == []
+
+
+async def test_more_callers_than_connections_are_served_in_turn(db: Database) -> None:
+    async def add(number: int) -> None:
+        async with db.transaction() as tx:
+            await tx.execute("INSERT INTO things VALUES ($1)", f"{number:03}")
+
+    await asyncio.gather(*(add(number) for number in range(60)))
+    assert len(await names(db)) == 60
+
+
+async def test_a_statement_that_takes_too_long_is_transient(postgres: RunningPostgres) -> None:
+    settings = await fresh_database(postgres)
+    quick = DatabaseSettings(
+        url=settings.url, password_file=settings.password_file, statement_seconds=0.2
+    )
+    async with open_database(quick) as db:
+        with pytest.raises(Transient):
+            async with db.transaction() as tx:
+                await tx.execute("SELECT pg_sleep(30)")
+        assert await db.ready()
+
+
+async def test_a_database_that_is_not_there_is_transient_and_comes_later(tmp_path: Path) -> None:
+    async with postgres_server(tmp_path) as running:
+        settings = settings_of(running)
+    async with open_database(settings) as db:
+        assert not await db.ready()
+        with pytest.raises(Transient):
+            async with db.transaction():
+                pass
+        with pytest.raises(Transient):
+            async with db.dedicated():
+                pass
+        async with postgres_server(tmp_path):
+            await until(db.ready, "the database is back")
+
+
+async def test_kill_9_of_the_server_is_transient_and_then_over(tmp_path: Path) -> None:
+    async with (
+        postgres_server(tmp_path) as running,
+        open_database(settings_of(running)) as db,
+        db.dedicated() as line,
+    ):
+        assert await line.try_lock("leader")
+        assert await db.ready()
+        os.kill(running.server.pid, signal.SIGKILL)
+        await asyncio.wait_for(line.lost.wait(), 10)
+        with pytest.raises(Transient):
+            await line.fetchval("SELECT 1")
+        await until(db.ready, "the database is back")
+
+
+async def test_a_hung_server_is_transient_loses_locks_and_comes_back(tmp_path: Path) -> None:
+    async with postgres_server(tmp_path) as running:
+        url, password = running.url, str(running.password_file)
+        quick = DatabaseSettings(url=url, password_file=password, statement_seconds=0.1)
+        async with open_database(quick) as db, db.dedicated() as line:
+            assert await db.ready()
+            async with db.reading() as tx:
+                pids = [row["pid"] for row in await tx.fetch("SELECT pid FROM pg_stat_activity")]
+            stopped = [running.server.pid, *pids]
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(Transient):
+                    async with db.transaction() as tx:
+                        await tx.execute("SELECT 1")
+                await asyncio.wait_for(line.lost.wait(), 20)
+            finally:
+                for pid in stopped:
+                    os.kill(pid, signal.SIGCONT)
+            await until(db.ready, "the database is back")
+
+
+async def test_a_connection_lost_during_commit_leaves_it_open(postgres: RunningPostgres) -> None:
+    settings = await fresh_database(postgres)
+    async with open_database(settings) as db:
+        async with db.transaction() as tx:
+            # A trigger at the end of the transaction ends its own connection: during COMMIT.
+            await tx.execute(
+                """CREATE TABLE things (name text);
+                   CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
+                   BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+                   CREATE CONSTRAINT TRIGGER die AFTER INSERT ON things
+                   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die()"""
+            )
+        with pytest.raises(CommitUnknown):
+            async with db.transaction() as tx:
+                await tx.execute("INSERT INTO things VALUES ('a')")
+        assert await db.ready()
+
+
+async def test_a_lock_is_held_once_and_ends_with_its_connection(db: Database) -> None:
+    async with db.dedicated() as first, db.dedicated() as second:
+        assert await first.try_lock("leader")
+        assert not await second.try_lock("leader")
+        assert await second.try_lock("another")
+    async with db.dedicated() as third:
+        assert await third.try_lock("leader")
+
+
+async def test_a_notification_is_heard(db: Database) -> None:
+    heard = asyncio.Event()
+    async with db.dedicated() as line:
+        await line.listen("news", heard.set)
+        async with db.transaction() as tx:
+            await tx.execute("SELECT pg_notify('news', '')")
+        await asyncio.wait_for(heard.wait(), 10)
+
+
+async def test_ending_the_line_from_outside_is_noticed(
+    db: Database, postgres: RunningPostgres
+) -> None:
+    async with db.dedicated() as line:
+        pid = await line.fetchval("SELECT pg_backend_pid()")
+        await admin(postgres, f"SELECT pg_terminate_backend({pid})")
+        await asyncio.wait_for(line.lost.wait(), 10)
