@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from integration.servers import RunningPostgres, postgres_server
+from integration.servers import RunningNats, RunningPostgres, nats_server, postgres_server
 
 
 @pytest.fixture
@@ -32,4 +32,12 @@ async def postgres() -> AsyncIterator[RunningPostgres]:
         folder = Path(name)
         os.chmod(folder, 0o711)
         async with postgres_server(folder) as running:
+            yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def nats() -> AsyncIterator[RunningNats]:
+    """One NATS for the session, open to everybody; bus_rig.py empties it before each test."""
+    with tempfile.TemporaryDirectory(prefix="deis-", ignore_cleanup_errors=True) as name:
+        async with nats_server(Path(name)) as running:
             yield running

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import struct
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
 
@@ -134,7 +134,7 @@ class StreamEnd:
             await self._emit(CANCEL, msgspec.json.encode(_Control(text=reason)))
         self._stop(StreamClosed(reason or "cancelled"))
 
-    async def frames(self) -> AsyncIterator[Frame]:
+    async def frames(self) -> AsyncGenerator[Frame, None]:
         """Frames as they come; ends after exit or cancel. Raises StreamClosed."""
         while True:
             while self._frames:

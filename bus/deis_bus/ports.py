@@ -4,7 +4,7 @@ One `Bus` object per process and service. Every method may raise Unavailable whe
 away; nothing is retried inside a port except the connection itself.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -53,8 +53,11 @@ class Inbox(Protocol):
 
     name: str
 
-    def messages(self) -> AsyncIterator[Message]:
-        """Messages as they come, for ever; survives reconnects by itself."""
+    def messages(self) -> AsyncGenerator[Message, None]:
+        """Messages as they come, for ever; survives reconnects by itself.
+
+        Close it (`aclosing`) when you stop: what it held and did not give goes to others at once.
+        """
         ...
 
 
@@ -94,7 +97,7 @@ class Keys(Protocol):
         """All present keys."""
         ...
 
-    def watch(self) -> AsyncIterator[Entry | None]:
+    def watch(self) -> AsyncGenerator[Entry | None, None]:
         """All present keys, then None once (the present is complete), then every change, for ever.
 
         After a reconnect or a lost bucket the whole present may come again, with None after it.
@@ -128,7 +131,7 @@ class ByteStream(Protocol):
     async def cancel(self, reason: str = "") -> None:
         """Give up: the other end's next send raises StreamClosed, its frames end with `cancel`."""
 
-    def frames(self) -> AsyncIterator["Frame"]:
+    def frames(self) -> AsyncGenerator["Frame", None]:
         """Frames of the other end as they come; ends after `exit` or `cancel`.
 
         Raises StreamClosed when nothing, not even a keep-alive, was heard for the idle limit.
@@ -216,7 +219,7 @@ class Bus(Protocol):
 
     def replay(
         self, stream: str, filters: tuple[str, ...], start: int = 1
-    ) -> AsyncIterator[Received]:
+    ) -> AsyncGenerator[Received, None]:
         """Messages of a stream from sequence `start` on, then new ones as they come, for ever.
 
         Begins again at the first message where the stream was lost and made anew meanwhile.

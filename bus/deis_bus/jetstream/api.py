@@ -13,8 +13,9 @@ API_SECONDS = 5.0
 NANOS = 1_000_000_000
 STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
-NOT_FOUND = 404
-NO_SUCH_SEQUENCE = 10043
+DELETE_FAILED = 10057
+NO_MESSAGE = ("no message found", "stream store EOF")
+"""How the server says that there was nothing to delete; it has no number of its own for it."""
 NAME_IN_USE = 10058
 WRONG_LAST_SEQUENCE = (10071, 10164)
 HIDDEN_MARKERS_SECONDS = 60.0
@@ -37,14 +38,15 @@ async def call(link: Link, name: str, question: Mapping[str, Any] | None = None)
 
 
 def checked(data: bytes) -> dict[str, Any]:
-    """The decoded answer; raises ApiError, or Unavailable where the stream is away."""
+    """The decoded answer; raises ApiError, or Unavailable where trying again may help."""
     answer: dict[str, Any] = msgspec.json.decode(data)
     error = answer.get("error")
     if error:
         code, err_code = error.get("code", 0), error.get("err_code", 0)
         text = error.get("description", "refused")
-        if code == 503 or err_code == STREAM_NOT_FOUND:
-            # A stream that is not there is one that its owner has not made yet: any start order.
+        if err_code == STREAM_NOT_FOUND or (code >= 500 and err_code != DELETE_FAILED):
+            # A stream that is not there is one that its owner has not made yet, and a server
+            # whose disk is full, or that is starting, may be able to later.
             raise Unavailable(text)
         raise ApiError(code, err_code, text)
     return answer

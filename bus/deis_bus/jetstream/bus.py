@@ -91,7 +91,7 @@ class JetStreamBus:
         try:
             await api.call(self._link, f"STREAM.MSG.DELETE.{stream}", {"seq": sequence})
         except api.ApiError as fault:
-            if fault.code == api.NOT_FOUND or fault.err_code == api.NO_SUCH_SEQUENCE:
+            if fault.err_code == api.DELETE_FAILED and str(fault) in api.NO_MESSAGE:
                 return False
             raise
         return True

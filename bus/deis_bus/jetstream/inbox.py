@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from nats.aio.msg import Msg
 
@@ -66,15 +66,24 @@ class JetStreamInbox:
         self._link = link
         self._durable = durable
 
-    async def messages(self) -> AsyncIterator[Message]:
+    async def messages(self) -> AsyncGenerator[Message, None]:
         """Messages for ever; the consumer is made anew where it was lost with its stream."""
         durable = self._durable
         batch = min(BATCH, durable.max_in_flight)
         while True:
             with contextlib.suppress(ConsumerLost):
                 async with Pull(self._link, durable.stream, durable.name, batch) as pull:
-                    while True:
-                        yield JetStreamMessage(self._link, durable, await pull.next())
+                    try:
+                        while True:
+                            yield JetStreamMessage(self._link, durable, await pull.next())
+                    finally:
+                        await self._give_back(pull)
             await asyncio.sleep(LOST_SECONDS)
             with contextlib.suppress(Transient):
                 await api.ensure_durable(self._link, durable)
+
+    async def _give_back(self, pull: Pull) -> None:
+        # Else nobody would have these before the ack wait is over.
+        for message in await pull.rest():
+            with contextlib.suppress(Transient):
+                await self._link.send(message.reply, b"-NAK")

@@ -66,9 +66,7 @@ class Pull:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._link.on_connect.discard(self._again)
-        if self._listener is not None:
-            await self._link.unlisten(self._listener)
+        await self.rest()
 
     async def next(self) -> Msg:
         """The next message, however long it takes. Raises ConsumerLost."""
@@ -83,6 +81,15 @@ class Pull:
                 return message
             if message.subject == f"{self._inbox}.{self._round}":
                 await self._on_status(code, message)
+
+    async def rest(self) -> list[Msg]:
+        """Stop, and give what had come already."""
+        self._link.on_connect.discard(self._again)
+        if self._listener is not None:
+            await self._link.unlisten(self._listener)
+            self._listener = None
+        held = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        return [message for message in held if message is not None and not status(message)]
 
     async def _take(self) -> Msg | None:
         if not self._queue.empty():

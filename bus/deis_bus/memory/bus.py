@@ -187,7 +187,7 @@ class MemoryInbox:
         self._bus = bus
         self._durable = durable
 
-    async def messages(self) -> AsyncIterator[Message]:
+    async def messages(self) -> AsyncGenerator[Message, None]:
         """Deliveries, for ever."""
         stream: MemoryStream = self._durable.stream
         waiter = asyncio.Event()

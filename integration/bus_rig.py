@@ -1,0 +1,43 @@
+"""Two services on a real NATS server whose streams are new for each test."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from deis_bus.errors import Unavailable
+from deis_bus.jetstream import JetStreamBus, connect
+from deis_bus.streams import BUCKETS, STREAMS
+from integration.servers import RunningNats, until
+
+
+class OnNats:
+    """Gives the fixtures that the behaviour suites of the bus ask for."""
+
+    @pytest.fixture
+    async def bus(self, nats: RunningNats) -> AsyncIterator[JetStreamBus]:
+        async with connect(nats.url, "controller") as bus:
+            await wipe(bus)
+            await until(lambda: _made(bus), "streams of this test")
+            yield bus
+
+    @pytest.fixture
+    async def other(self, nats: RunningNats, bus: JetStreamBus) -> AsyncIterator[JetStreamBus]:
+        async with connect(nats.url, "builder") as other:
+            yield other
+
+
+async def _made(bus: JetStreamBus) -> bool:
+    # The server deletes files after it has said that it did, and stumbles over them.
+    try:
+        await bus.ensure(STREAMS, BUCKETS)
+    except Unavailable:
+        return False
+    return True
+
+
+async def wipe(bus: JetStreamBus) -> None:
+    """Delete every stream with its consumers and buckets."""
+    listed = await bus.request("$JS.API.STREAM.NAMES", b"", {}, 5.0)
+    for name in msgspec.json.decode(listed.data)["streams"] or []:
+        await bus.request(f"$JS.API.STREAM.DELETE.{name}", b"", {}, 5.0)
