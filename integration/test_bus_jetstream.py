@@ -3,7 +3,10 @@
 import pytest
 
 from integration.bus_rig import OnNats
-from tests.behaviour.bus import CoreSuite, KeysSuite, StoredSuite
+from tests.behaviour.bus import StoredSuite
+from tests.behaviour.bus_bytes import ByteStreamSuite
+from tests.behaviour.bus_core import CoreSuite, RequestsSuite
+from tests.behaviour.bus_keys import KeysSuite
 
 pytestmark = pytest.mark.server
 
@@ -17,4 +20,12 @@ class TestKeys(OnNats, KeysSuite):
 
 
 class TestCore(OnNats, CoreSuite):
+    pass
+
+
+class TestRequests(OnNats, RequestsSuite):
+    pass
+
+
+class TestByteStreams(OnNats, ByteStreamSuite):
     pass

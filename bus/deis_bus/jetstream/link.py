@@ -10,7 +10,7 @@ import logging
 import re
 import secrets
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import nats.errors
 from nats.aio.client import Client
@@ -119,6 +119,22 @@ class Link:
             with contextlib.suppress(nats.errors.Error):
                 await subscription.unsubscribe()
 
+    async def drain(self, listeners: Iterable[Listener]) -> None:
+        """Like `unlisten`, but what the server had sent until then is handled (5 s at most)."""
+        draining = []
+        for listener in listeners:
+            self._listeners.discard(listener)
+            subscription, listener.subscription = listener.subscription, None
+            if subscription is not None and self.connected.is_set():
+                drained = subscription.drain()  # type: ignore[no-untyped-call]
+                draining.append(asyncio.ensure_future(drained))
+        if draining:
+            done, late = await asyncio.wait(draining, timeout=DRAIN_SECONDS)
+            for task in late:
+                task.cancel()
+            for task in done:
+                task.exception()  # a connection lost meanwhile needs no draining
+
     async def send(
         self, subject: str, data: bytes, headers: Mapping[str, str] | None = None, reply: str = ""
     ) -> None:
@@ -134,7 +150,12 @@ class Link:
             raise Unavailable(str(fault)) from fault
 
     async def request(
-        self, subject: str, data: bytes, headers: Mapping[str, str] | None, seconds: float
+        self,
+        subject: str,
+        data: bytes,
+        headers: Mapping[str, str] | None,
+        seconds: float,
+        reply: bool = True,
     ) -> Msg:
         """One question, one answer. Raises Unavailable (nobody listens, or the connection was
         lost meanwhile), DeadlineExceeded, or Permanent where our user may not ask."""
@@ -144,7 +165,8 @@ class Link:
         self._waiting[token] = (future, subject)
         try:
             async with asyncio.timeout(seconds):
-                await self.send(subject, data, headers, f"{self._replies}.{token}")
+                answer_to = f"{self._replies}.{token}" if reply else ""
+                await self.send(subject, data, headers, answer_to)
                 answer = await future
         except TimeoutError as fault:
             raise DeadlineExceeded(f"no answer on {subject} within {seconds:g} s") from fault
@@ -155,11 +177,15 @@ class Link:
         return answer
 
     async def flush(self, seconds: float = 5.0) -> None:
-        """Wait until the server has seen everything sent so far. Raises Unavailable."""
+        """Wait until the server has seen everything sent so far. Raises Unavailable.
+
+        A message to ourselves: nats-py's own flush writes its PING past what still waits in the
+        client, so a subscription may begin after the PONG.
+        """
+        subject = f"{self._replies}.{self._token + 1}"
         try:
-            async with asyncio.timeout(seconds):
-                await self._up().flush(timeout=max(1, int(seconds)))
-        except (TimeoutError, nats.errors.Error, OSError) as fault:
+            await self.request(subject, b"", None, seconds, reply=False)
+        except DeadlineExceeded as fault:
             raise Unavailable("the bus does not answer") from fault
 
     def inbox(self) -> str:

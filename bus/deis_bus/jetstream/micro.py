@@ -64,8 +64,7 @@ class MicroService:
 
     async def stop(self) -> None:
         """Take no more; let running requests end within 5 s, then cancel them."""
-        for listener in self._listeners:
-            await self._link.unlisten(listener)
+        await self._link.drain(self._listeners)
         self._listeners.clear()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=GRACE_SECONDS)
@@ -143,9 +142,9 @@ def error_headers(answer: Answer) -> dict[str, str] | None:
     """A refusal as the services API writes it; a header holds one line of ASCII."""
     if not answer.code:
         return None
-    headers = {CODE: str(answer.code), DETAIL: quote(answer.detail, safe=_PLAIN) or "-"}
+    headers = {CODE: str(answer.code), DETAIL: _line(answer.detail) or "-"}
     if answer.kind:
-        headers[KIND] = quote(answer.kind, safe=_PLAIN)
+        headers[KIND] = _line(answer.kind)
     return headers
 
 
@@ -162,6 +161,15 @@ def answer_of(message: Msg) -> Answer:
         "" if detail == "-" else unquote(detail),
         unquote(headers.get(KIND, "")),
     )
+
+
+def _line(text: str) -> str:
+    """One line of ASCII that stays readable; spaces at its ends would be cut off."""
+    line = quote(text, safe=_PLAIN)
+    inner = line.strip()
+    if inner == line:
+        return line
+    return quote(text, safe=_PLAIN.replace(" ", ""))
 
 
 def _answering(link: Link, answer: Callable[[], dict[str, object]]) -> Callback:

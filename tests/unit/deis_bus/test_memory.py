@@ -3,7 +3,10 @@
 import pytest
 
 from deis_bus.memory import MemoryBroker, MemoryBus
-from tests.behaviour.bus import CoreSuite, KeysSuite, StoredSuite
+from tests.behaviour.bus import StoredSuite
+from tests.behaviour.bus_bytes import ByteStreamSuite
+from tests.behaviour.bus_core import CoreSuite, RequestsSuite
+from tests.behaviour.bus_keys import KeysSuite
 
 
 class OnMemory:
@@ -31,4 +34,12 @@ class TestKeys(OnMemory, KeysSuite):
 
 
 class TestCore(OnMemory, CoreSuite):
+    pass
+
+
+class TestRequests(OnMemory, RequestsSuite):
+    pass
+
+
+class TestByteStreams(OnMemory, ByteStreamSuite):
     pass
