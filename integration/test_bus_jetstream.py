@@ -7,6 +7,7 @@ from tests.behaviour.bus import StoredSuite
 from tests.behaviour.bus_bytes import ByteStreamSuite
 from tests.behaviour.bus_core import CoreSuite, RequestsSuite
 from tests.behaviour.bus_keys import KeysSuite
+from tests.behaviour.consumer import ConsumerSuite
 
 pytestmark = pytest.mark.server
 
@@ -28,4 +29,8 @@ class TestRequests(OnNats, RequestsSuite):
 
 
 class TestByteStreams(OnNats, ByteStreamSuite):
+    pass
+
+
+class TestConsumer(OnNats, ConsumerSuite):
     pass

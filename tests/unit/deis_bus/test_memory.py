@@ -7,6 +7,7 @@ from tests.behaviour.bus import StoredSuite
 from tests.behaviour.bus_bytes import ByteStreamSuite
 from tests.behaviour.bus_core import CoreSuite, RequestsSuite
 from tests.behaviour.bus_keys import KeysSuite
+from tests.behaviour.consumer import ConsumerSuite
 
 
 class OnMemory:
@@ -42,4 +43,8 @@ class TestRequests(OnMemory, RequestsSuite):
 
 
 class TestByteStreams(OnMemory, ByteStreamSuite):
+    pass
+
+
+class TestConsumer(OnMemory, ConsumerSuite):
     pass
