@@ -167,7 +167,7 @@ _SERVICES: dict[str, Rights] = {
     ),
     "manager": Rights(
         publish=(
-            subjects.rpc("*", "status.read"),
+            "deis.rpc.*.status.read",
             subjects.REPORTS,
             *(f"$SRV.{verb}" for verb in MICRO),
             *_read(DEAD.name),

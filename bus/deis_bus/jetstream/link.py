@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from deis_bus.counts import Counts
-from deis_bus.errors import BusError, DeadlineExceeded, Permanent, Unavailable
+from deis_bus.errors import DeadlineExceeded, Permanent, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -296,16 +296,17 @@ class Link:
         text = str(fault) or type(fault).__name__
         forbidden = _FORBIDDEN.search(text)
         if forbidden:
-            self._fail(forbidden[1], Permanent(f"no right to publish to {forbidden[1]}"))
+            self._fail(forbidden[1])
         if text not in self._logged and len(self._logged) < 100:
             # A try to connect fails ten times a second; each kind is told once per connection.
             self._logged.add(text)
             log.warning("bus of %s: %s", self.name, text)
 
-    def _fail(self, subject: str, fault: BusError) -> None:
+    def _fail(self, subject: str) -> None:
+        """Who waits for an answer from there waits in vain. nats-py tells it in lower case."""
         for future, asked in list(self._waiting.values()):
-            if asked == subject and not future.done():
-                future.set_exception(fault)
+            if asked.lower() == subject.lower() and not future.done():
+                future.set_exception(Permanent(f"no right to publish to {asked}"))
 
     def _down(self, why: str) -> None:
         for future, _ in list(self._waiting.values()):
