@@ -12,8 +12,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-from deis_services.platform_cli.parts import Serve
-from deis_services.platform_cli.plan import SERVICES
+from deis_services.platform_cli.services import SERVICES, Serve
 
 
 def door(name: str) -> tuple[Serve, type[Any]]:

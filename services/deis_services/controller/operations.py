@@ -155,7 +155,7 @@ async def start(
     )
     if deadline is None:
         raise LookupError(f"no operation {op.id}")
-    return cast(datetime.datetime, deadline)
+    return cast("datetime.datetime", deadline)
 
 
 async def finish(

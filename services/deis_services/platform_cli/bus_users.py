@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from deis_platform.embedded.secret_files import read_secret, secret_file
-from deis_services.platform_cli.plan import SERVICES
+from deis_services.platform_cli.services import SERVICES
 
 OPERATOR = "platform"
 """Who `deis-platform` itself is on the bus."""

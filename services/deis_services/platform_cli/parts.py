@@ -5,19 +5,16 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from deis_platform import settings
 from deis_platform.embedded.keeper import Keeper
 from deis_platform.embedded.owners import Owner
 from deis_platform.embedded.server import launched
 from deis_platform.logs import bound
+from deis_services.platform_cli.services import Door
 
-Serve = Callable[[Any, asyncio.Event], Awaitable[None]]
-Door = Callable[[str], tuple[Serve, type[Any]]]
-"""A service's name to its `serve` and `Settings`; imports it, which takes a while."""
 GRACE_SECONDS = 25.0
 """For a process of its own, after SIGTERM."""
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from deis_platform.embedded.ports import free_port
 from deis_services.platform_cli.options import Options
+from deis_services.platform_cli.services import SERVICES
 
-SERVICES = ("controller", "gateway", "runtime", "logger", "builder", "manager", "router")
-"""All there are. The router starts like the others and stops last."""
 SLICE = 500
 SLICES = 19
 FIRST_PORT = 20_000

@@ -25,9 +25,10 @@ from deis_services.platform_cli import certificate, checks, probe, schema, scree
 from deis_services.platform_cli.folder import DataFolder, opened
 from deis_services.platform_cli.logfile import PlatformLog
 from deis_services.platform_cli.options import Options, data_folder
-from deis_services.platform_cli.parts import Door, InProcess, OwnProcess
-from deis_services.platform_cli.plan import SERVICES, Plan, environments, make, own_environment
+from deis_services.platform_cli.parts import InProcess, OwnProcess
+from deis_services.platform_cli.plan import Plan, environments, make, own_environment
 from deis_services.platform_cli.servers import Embedded
+from deis_services.platform_cli.services import SERVICES, Door
 
 log = get_logger(__name__)
 
@@ -147,8 +148,10 @@ class Up:
         """Once everything answers: ready.json, and the addresses on the terminal."""
         plan = self._plan
         if "router" in self._names:
-            path = "/v2/" if "gateway" in self._names else "/healthz"
-            await probe.until_it_answers(plan.host, plan.http_port, f"deis.{plan.domain}", path)
+            name, path = plan.host, "/healthz"  # without a gateway, of the router itself
+            if "gateway" in self._names:
+                name, path = f"deis.{plan.domain}", "/v2/"
+            await probe.until_it_answers(plan.host, plan.http_port, name, path)
         if "builder" in self._names:
             await probe.until_listening(plan.host, plan.ssh_port)
         gc.collect()

@@ -54,6 +54,10 @@ class LiveTable:
             self.table.certify(fingerprint, self._certificates.get(fingerprint) is not None)
         self._tell()
 
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
+
     def take(self, entry: Entry) -> None:
         """One entry of the watch. An older revision than the last one begins the present anew."""
         if entry.revision <= self._revision:

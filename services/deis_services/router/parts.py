@@ -78,7 +78,7 @@ async def router(plan: Plan) -> AsyncIterator[Router]:
         try:
             yield Router(plan, keeper, live, certificates)
         finally:
-            journal.close()
+            live.close()
 
 
 def _identity(path: Path) -> str:

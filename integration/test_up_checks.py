@@ -1,0 +1,138 @@
+"""What `deis-platform up` refuses: one clear line, before anything starts."""
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from integration.platform_up import platform_up
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder that is not there yet."""
+    return tmp_path / "data"
+
+
+async def refused(data: Path, *options: str, environ: dict[str, str] | None = None) -> list[str]:
+    """The lines of an `up` that does not start."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "deis_services.main", "up", "--data", str(data),
+        *("--port", "0", "--https-port", "0", "--ssh-port", "0"), *options,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"PYTHONSAFEPATH": "1"} | (environ or {}),
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    assert process.returncode == 1, output.decode()
+    return output.decode().splitlines()
+
+
+@pytest.mark.parametrize("option", ["--port", "--https-port", "--ssh-port"])
+async def test_a_taken_port_is_named_with_its_setting(data: Path, option: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        setting = f"DEIS_{option.removeprefix('--').replace('-', '_').upper()}"
+        assert await refused(data, option, str(port)) == [
+            f"deis-platform: port {port} on 127.0.0.1 is taken: choose another,"
+            f" {option} or {setting}"
+        ]
+    assert not data.exists()
+
+
+async def test_a_missing_git_is_named_with_its_package(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    assert await refused(data, environ={"PATH": str(tmp_path / "bin")}) == [
+        "deis-platform: git not found: install it (Debian: apt-get install git)",
+        "deis-platform: ssh-keygen not found: install it (Debian: apt-get install openssh-client)",
+    ]
+    assert not data.exists()
+
+
+@pytest.mark.parametrize("setting", ["DEIS_NATS_SERVER", "DEIS_POSTGRES_BIN", "DEIS_NGINX"])
+async def test_a_missing_server_is_named_with_its_setting(data: Path, setting: str) -> None:
+    lines = await refused(data, environ={setting: str(data / "nowhere")})
+    assert len(lines) == 1
+    assert lines[0].startswith(f"deis-platform: {setting}: no program at ")
+    assert not data.exists()
+
+
+async def test_a_newer_data_folder_is_left_alone(data: Path) -> None:
+    data.mkdir()
+    (data / "version").write_text("99\n")
+    assert await refused(data) == [
+        f"deis-platform: data folder {data} was written by a newer deis-platform (layout 99, this"
+        " one knows 1): use that one, or choose another with --data"
+    ]
+    assert [path.name for path in data.iterdir()] == ["version"]
+
+
+async def test_a_folder_with_other_things_in_it_is_left_alone(data: Path) -> None:
+    data.mkdir()
+    (data / "thesis.txt").touch()
+    assert await refused(data) == [
+        f"deis-platform: data folder {data} holds something else: choose another with --data"
+    ]
+    assert [path.name for path in data.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.root
+async def test_a_data_folder_of_another_user_is_left_alone(data: Path) -> None:
+    data.mkdir()
+    os.chown(data, 65534, 65534)
+    assert await refused(data) == [
+        f"deis-platform: data folder {data} belongs to another user: choose another with --data"
+    ]
+    assert list(data.iterdir()) == []
+
+
+@pytest.mark.root
+async def test_a_data_folder_that_other_users_cannot_reach_is_refused(data: Path) -> None:
+    data.mkdir(mode=0o700)
+    assert await refused(data / "below") == [
+        f"deis-platform: data folder {data}/below lies below {data}, which only its owner may"
+        " enter: as root, choose another with --data"
+    ]
+    assert list(data.iterdir()) == []
+
+
+async def test_wrong_settings_are_all_named(data: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "deis_services.main", "up", "--data", str(data),
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"DEIS_PORT": "eighty", "DEIS_PROCESSES": "perhaps"},
+    )  # fmt: skip
+    _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert "DEIS_PORT: expected a whole number" in errors.decode()
+    assert "DEIS_PROCESSES: expected true or false" in errors.decode()
+
+
+async def test_a_second_platform_on_the_same_data_is_refused(data: Path) -> None:
+    async with platform_up(data, environ={"DEIS_SERVICES": "router"}) as platform:
+        assert await refused(data) == [
+            f"deis-platform: data folder {data} is in use by another platform"
+            f" (process {platform.process.pid})"
+        ]
+
+
+async def test_a_database_of_another_postgresql_is_refused(data: Path) -> None:
+    async with platform_up(data, environ={"DEIS_SERVICES": "router"}):
+        pass
+    (data / "postgres" / "cluster" / "PG_VERSION").write_text("17\n")
+    lines = await refused(data, environ={"DEIS_SERVICES": "router"})
+    assert len(lines) == 1
+    assert "is of PostgreSQL 17, the program is 18." in lines[0]
+
+
+def test_the_tools_for_these_tests_are_there() -> None:
+    assert shutil.which("git")
+    assert shutil.which("ssh-keygen")

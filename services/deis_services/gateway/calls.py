@@ -1,0 +1,95 @@
+"""One HTTP request as one request on the bus (DESIGN 4, Requests)."""
+
+import asyncio
+import re
+import secrets
+
+import msgspec
+from aiohttp import web
+
+from deis_bus import rpc
+from deis_bus.api.table import ENDPOINTS
+from deis_bus.clock import new_id
+from deis_bus.contracts.http import NOTHING, ApiAnswer, ApiCall, method
+from deis_bus.errors import Refused, Transient
+from deis_bus.ports import Bus
+from deis_services.gateway.answers import away
+from deis_services.gateway.credentials import Credentials, client_address
+from deis_services.gateway.parse import Found
+
+_METHODS = {endpoint.name: method(endpoint.name) for endpoint in ENDPOINTS}
+_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+MAX_KEY = 200
+
+
+class Calls:
+    """Makes and sends them."""
+
+    def __init__(self, bus: Bus, credentials: Credentials, seconds: float) -> None:
+        self._bus = bus
+        self._credentials = credentials
+        self._seconds = seconds
+        self._sent: set[asyncio.Task[ApiAnswer]] = set()
+
+    def make(self, request: web.Request, found: Found, body: msgspec.Raw = NOTHING) -> ApiCall:
+        """The call of a request."""
+        headers = request.headers
+        secure = headers.get("X-Forwarded-Proto", request.scheme) == "https"
+        trace = headers.get("traceparent", "")
+        return ApiCall(
+            endpoint=found.endpoint.name,
+            path=found.path,
+            query=dict(request.query),
+            body=body,
+            token=self._credentials.token(headers),
+            builder=self._credentials.builder(headers),
+            url=f"{'https' if secure else 'http'}://{request.host}{request.rel_url.raw_path}",
+            address=client_address(request.remote or "", headers.get("X-Forwarded-For", "")),
+            request_id=new_id(),
+            idempotency_key=headers.get("Idempotency-Key", "")[:MAX_KEY],
+            respond_async=prefers_async(headers.get("Prefer", "")),
+            traceparent=trace if _TRACE.fullmatch(trace) else new_trace(),
+        )
+
+    async def ask(self, call: ApiCall) -> ApiAnswer:
+        """The controller's answer, refusals included. Raises Problem 503 when there is none.
+
+        What was sent goes on when the client goes away: it may have changed something.
+        """
+        task = asyncio.create_task(self._ask(call))
+        self._sent.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[ApiAnswer]) -> None:
+        self._sent.discard(task)
+        if not task.cancelled():
+            task.exception()  # read, or it would be reported as never retrieved
+
+    async def _ask(self, call: ApiCall) -> ApiAnswer:
+        try:
+            return await rpc.call(
+                self._bus,
+                _METHODS[call.endpoint],
+                call,
+                seconds=self._seconds,
+                request_id=call.request_id,
+                traceparent=call.traceparent,
+            )
+        except Refused as fault:
+            if fault.kind == "late":
+                raise away() from fault
+            body = msgspec.json.encode({"detail": fault.detail})
+            return ApiAnswer(status=fault.code, body=msgspec.Raw(body))
+        except Transient as fault:
+            raise away() from fault
+
+
+def prefers_async(prefer: str) -> bool:
+    """Whether `Prefer` holds `respond-async` (RFC 7240)."""
+    return any(part.split(";")[0].strip().lower() == "respond-async" for part in prefer.split(","))
+
+
+def new_trace() -> str:
+    """A trace of its own (W3C trace context)."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

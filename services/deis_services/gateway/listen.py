@@ -1,0 +1,38 @@
+"""Core messages of a subject until stopped, through times without a bus."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from deis_bus.errors import Transient
+from deis_bus.ports import Bus, Received
+
+PAUSE_SECONDS = 0.5
+
+
+async def listen(bus: Bus, subject: str, stop: asyncio.Event) -> AsyncIterator[Received]:
+    """Messages as they come; what was sent while the bus was away is lost, as always here."""
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        while not stop.is_set():
+            try:
+                async with bus.subscribe(subject) as subscription:
+                    messages = aiter(subscription)
+                    while (message := await _next(messages, stopped)) is not None:
+                        yield message
+            except Transient:
+                await asyncio.wait({stopped}, timeout=PAUSE_SECONDS)
+    finally:
+        stopped.cancel()
+
+
+async def _next(messages: AsyncIterator[Received], stopped: asyncio.Task[bool]) -> Received | None:
+    coming = asyncio.ensure_future(anext(messages, None))
+    try:
+        await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not coming.done():
+            coming.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await coming
+    return None if coming.cancelled() else coming.result()

@@ -1,0 +1,1 @@
+"""What the gateway serves as streams: logs, one-off commands, build output, events."""

@@ -1,0 +1,45 @@
+"""Logs: the tail as one text, or followed as a chunked answer (api.md 12)."""
+
+import msgspec
+from aiohttp import web
+
+from deis_bus.clock import new_id
+from deis_bus.contracts.http import ApiCall
+from deis_bus.errors import StreamClosed
+from deis_bus.ports import ByteStream
+from deis_services.gateway.answers import of_answer
+from deis_services.gateway.streams.base import Sender, Streams, first
+
+MARK = {"Deis_Stream": "logs"}
+"""Tells a client that the answer follows; the original's ends."""
+
+
+async def logs(streams: Streams, request: web.Request, call: ApiCall) -> web.StreamResponse:
+    """`GET …/logs`; with `?follow=true` the newest lines and every new one."""
+    wanted = call.query.get("follow", "").lower() in ("1", "true", "yes")
+    if not wanted or request.method == "HEAD":
+        query = {key: value for key, value in call.query.items() if key != "follow"}
+        return of_answer(await streams.calls.ask(msgspec.structs.replace(call, query=query)))
+    with streams:
+        stream = await streams.bus.open_stream(new_id(), "opener")
+        try:
+            answer = await streams.calls.ask(msgspec.structs.replace(call, stream=stream.id))
+            if answer.status != 200 or answer.text is not None:
+                return of_answer(answer)
+            sender = Sender(request, "text/plain; charset=utf-8", **MARK)
+            await sender.open()
+            await first(_relay(stream, sender), streams.revoked(call, call.path["app"]))
+            return await sender.close()
+        finally:
+            await stream.close()
+
+
+async def _relay(stream: ByteStream, sender: Sender) -> None:
+    try:
+        async for frame in stream.frames():
+            if frame.kind == "data":
+                await sender.send(frame.data)
+            elif frame.kind == "end":
+                return
+    except StreamClosed:
+        return

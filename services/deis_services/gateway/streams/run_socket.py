@@ -1,0 +1,150 @@
+"""One-off commands over a WebSocket: bytes both ways, as they come (DESIGN 5).
+
+Binary frames are a channel byte and data: 0 input, 1 output, 2 errors. Text frames are JSON:
+first `{"type": "start", "command": …, "tty", "columns", "rows"}` from the client, then from it
+`end`, `resize` and `signal`, and to it `started`, one of `exit`, `cancel` or `refused` at the end.
+"""
+
+import asyncio
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from deis_bus.clock import new_id
+from deis_bus.contracts.http import ApiAnswer, ApiCall
+from deis_bus.errors import StreamClosed
+from deis_bus.ports import ByteStream
+from deis_services.gateway.answers import Problem
+from deis_services.gateway.streams.base import SEND_SECONDS, Streams, first
+
+PROTOCOL = "deis.run.v1"
+START_SECONDS = 15.0
+HEARTBEAT_SECONDS = 20.0
+MAX_MESSAGE = 256 * 1024 + 1
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """The first frame of the client."""
+
+    type: str
+    command: msgspec.Raw = msgspec.Raw(b"null")
+    tty: bool = False
+    columns: int = 80
+    rows: int = 24
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """A later text frame of the client."""
+
+    type: str
+    columns: int = 80
+    rows: int = 24
+    name: str = ""
+
+
+async def run_socket(streams: Streams, request: web.Request, call: ApiCall) -> web.StreamResponse:
+    """Join a WebSocket to a command's byte stream."""
+    socket = web.WebSocketResponse(
+        heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_MESSAGE, protocols=(PROTOCOL,)
+    )
+    with streams:
+        await socket.prepare(request)
+        start = await _start(socket)
+        if start is None:
+            await _refuse(socket, 400, msgspec.json.encode({"detail": "a start frame is missing"}))
+            return socket
+        stream = await streams.bus.open_stream(new_id(), "opener")
+        try:
+            answer = await _ask(streams, call, start, stream.id)
+            if answer.status != 200:
+                await _refuse(socket, answer.status, bytes(answer.body) or b"null")
+                return socket
+            await socket.send_json({"type": "started"})
+            await _join(streams, call, socket, stream)
+        finally:
+            await stream.close()
+            await socket.close()
+    return socket
+
+
+async def _start(socket: web.WebSocketResponse) -> Start | None:
+    try:
+        message = await socket.receive(START_SECONDS)
+        if message.type is not WSMsgType.TEXT:
+            return None
+        start = msgspec.json.decode(message.data, type=Start)
+    except (TimeoutError, msgspec.MsgspecError):
+        return None
+    return start if start.type == "start" else None
+
+
+async def _ask(streams: Streams, call: ApiCall, start: Start, stream: str) -> ApiAnswer:
+    body = {
+        "command": start.command,
+        "tty": start.tty,
+        "columns": start.columns,
+        "rows": start.rows,
+    }
+    raw = msgspec.Raw(msgspec.json.encode(body))
+    try:
+        return await streams.calls.ask(msgspec.structs.replace(call, body=raw, stream=stream))
+    except Problem as fault:
+        return ApiAnswer(status=fault.status, body=msgspec.Raw(msgspec.json.encode(fault.body)))
+
+
+async def _refuse(socket: web.WebSocketResponse, status: int, body: bytes) -> None:
+    told = {"type": "refused", "status": status, "body": msgspec.Raw(body)}
+    await socket.send_str(msgspec.json.encode(told).decode())
+    await socket.close()
+
+
+async def _join(
+    streams: Streams, call: ApiCall, socket: web.WebSocketResponse, stream: ByteStream
+) -> None:
+    """Until the command ends, the client goes, or its right does."""
+    try:
+        ended = await first(
+            _outward(stream, socket),
+            _inward(socket, stream),
+            streams.revoked(call, call.path["app"]),
+        )
+    except (StreamClosed, ConnectionResetError, TimeoutError):
+        ended = 1
+    if ended == 0:
+        return
+    reason = "the right was revoked" if ended == 2 else "the client is gone"
+    await stream.cancel(reason)
+    if not socket.closed:
+        await socket.send_json({"type": "cancel", "reason": reason})
+
+
+async def _outward(stream: ByteStream, socket: web.WebSocketResponse) -> None:
+    async for frame in stream.frames():
+        async with asyncio.timeout(SEND_SECONDS):
+            if frame.kind == "data":
+                await socket.send_bytes(bytes([frame.channel]) + frame.data)
+            elif frame.kind == "exit":
+                await socket.send_json({"type": "exit", "code": frame.code})
+            elif frame.kind == "cancel":
+                await socket.send_json({"type": "cancel", "reason": frame.text})
+
+
+async def _inward(socket: web.WebSocketResponse, stream: ByteStream) -> None:
+    async for message in socket:
+        if message.type is WSMsgType.BINARY and message.data[:1] == b"\0":
+            await stream.send(message.data[1:], channel=0)
+        elif message.type is WSMsgType.TEXT:
+            await _control(message.data, stream)
+
+
+async def _control(text: str, stream: ByteStream) -> None:
+    try:
+        control = msgspec.json.decode(text, type=Control)
+    except msgspec.MsgspecError:
+        return
+    if control.type == "end":
+        await stream.end_input()
+    elif control.type == "resize":
+        await stream.resize(min(max(control.columns, 1), 1000), min(max(control.rows, 1), 1000))
+    elif control.type == "signal":
+        await stream.signal(control.name[:16])

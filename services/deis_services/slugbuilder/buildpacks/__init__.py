@@ -1,0 +1,1 @@
+"""Our own buildpacks, each of the classic contract: bin/detect, bin/compile, bin/release."""

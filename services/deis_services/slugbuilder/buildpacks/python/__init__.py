@@ -1,0 +1,1 @@
+"""Python applications, installed by uv."""
