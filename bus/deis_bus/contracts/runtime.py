@@ -187,6 +187,8 @@ class HeldApps(msgspec.Struct, frozen=True):
     """Every application the runtime holds something of, for the resync."""
 
     apps: tuple[AppRef, ...]
+    epoch: str = ""
+    """Another word after every start of the service: what it held before is gone."""
 
 
 HELD = Method("runtime", "app.held", Empty, HeldApps)
