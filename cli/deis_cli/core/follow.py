@@ -112,7 +112,7 @@ async def _wake(api: Api, operation: str, app: str, woken: asyncio.Event) -> Non
 
 
 def _answer(found: models.Operation) -> Reply:
-    raw = bytes(found.answer) if found.answer is not None else b""
+    raw = bytes(found.answer)
     raw = b"" if raw == b"null" else raw
     status = found.status or (200 if found.state == "succeeded" else 500)
     if status >= 400 or found.state == "failed":

@@ -150,7 +150,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     state: str
     status: int | None = None
-    answer: msgspec.Raw | None = None
+    answer: msgspec.Raw = msgspec.Raw(b"null")
+    """Not `Raw | None`: in a union msgspec decodes null only."""
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
