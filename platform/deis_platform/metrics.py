@@ -1,9 +1,10 @@
 """Prometheus metrics, one registry per service: in `up` several services share a process."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+import msgspec
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -12,7 +13,10 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
+from deis_bus.counts import Counts
 from deis_platform.runner import wait_for_stop
 
 M = TypeVar("M")
@@ -56,9 +60,23 @@ class Metrics:
             )
         return _checked(made, Histogram, name)
 
+    def watch(self, counts: Counts) -> None:
+        """Show what went wrong on a bus, as `deis_bus_…_total`."""
+        self._registry.register(_BusCounts(counts))
+
     def text(self) -> bytes:
         """All of them, in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+class _BusCounts(Collector):
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Read when Prometheus asks."""
+        for name, value in msgspec.structs.asdict(self._counts).items():
+            yield CounterMetricFamily(f"{PREFIX}bus_{name}", f"{name} of the bus", value=value)
 
 
 class LoopLag:

@@ -3,9 +3,9 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 
 from deis_bus.clock import new_id
 from deis_bus.errors import Refused, Transient
@@ -16,10 +16,15 @@ log = get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REQUEST_ID = web.RequestKey("request_id", str)
+STARTED = web.RequestKey("started", web.StreamResponse)
+"""The answer whose headers have left: nothing else can be answered any more."""
 REQUEST_ID_HEADER = "X-Request-Id"
 MAX_BODY_BYTES = 2 * 1024 * 1024
 RETRY_AFTER_SECONDS = 1
 SHUTDOWN_SECONDS = 5.0
+CLIENT_GONE = 499
+"""As nginx says it: the client went away before it got an answer."""
+_KEPT = ("Allow", "WWW-Authenticate")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -49,12 +54,13 @@ async def _put_id(request: web.Request, response: web.StreamResponse) -> None:
     # On every answer, streams included: their headers leave before the handler returns.
     if REQUEST_ID in request:
         response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+    request[STARTED] = response
 
 
 @web.middleware
 async def _log_access(request: web.Request, handler: Handler) -> web.StreamResponse:
     began = time.perf_counter()
-    status = 499  # as nginx says it: the client went away
+    status = CLIENT_GONE
     try:
         response = await handler(request)
         status = response.status
@@ -74,29 +80,56 @@ async def _log_access(request: web.Request, handler: Handler) -> web.StreamRespo
 async def _answer_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except web.HTTPException as fault:
-        if fault.status < 400:
-            raise
-        return problem(fault.status, fault.reason, allow=fault.headers.get("Allow", ""))
-    except Refused as fault:
-        return problem(fault.code, fault.detail)
-    except Transient as fault:
-        return problem(503, str(fault) or "a dependency is away")
-    except Exception:
-        log.exception("request failed", path=request.path, request_id=request[REQUEST_ID])
-        return problem(500, "Server Error")
+    except Exception as fault:  # noqa: BLE001 - the one place where a fault becomes an answer
+        if STARTED in request:
+            return _cut(request, fault)
+        return _answer(request, fault)
 
 
-def problem(status: int, detail: str, *, allow: str = "") -> web.Response:
+def _answer(request: web.Request, fault: Exception) -> web.StreamResponse:
+    match fault:
+        case web.HTTPException() if fault.status < 400:
+            raise fault
+        case web.HTTPException():
+            kept = {name: fault.headers[name] for name in _KEPT if name in fault.headers}
+            return problem(fault.status, fault.reason, kept)
+        case Refused():
+            return problem(fault.code, fault.detail)
+        case Transient():
+            return problem(503, str(fault) or "a dependency is away")
+        case ConnectionError() | ClientPayloadError():
+            return problem(CLIENT_GONE, "The client is gone.")
+        case _:
+            _log_bug(request, fault)
+            return problem(500, "Server Error")
+
+
+def _cut(request: web.Request, fault: Exception) -> web.StreamResponse:
+    """The answer has begun and cannot be finished: its end must not look like a good one."""
+    if not isinstance(fault, (ConnectionError, TimeoutError, Transient)):
+        _log_bug(request, fault)
+    if request.transport is not None:
+        request.transport.abort()
+    return request[STARTED]
+
+
+def _log_bug(request: web.Request, fault: Exception) -> None:
+    request_id = request.get(REQUEST_ID)
+    log.error("request failed", path=request.path, request_id=request_id, exc_info=fault)
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """A fault as JSON: `{"detail": …}`; 503 says when to come again."""
-    headers = {"Allow": allow} if allow else {}
+    sent = dict(headers or {})
     if status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return web.json_response({"detail": detail}, status=status, headers=headers)
+        sent["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return web.json_response({"detail": detail}, status=status, headers=sent)
 
 
 class WebServer:
     """A part that serves an application."""
+
+    name: str
 
     def __init__(self, name: str, app: web.Application, address: Address) -> None:
         self.name = name

@@ -7,6 +7,8 @@ from aiohttp import web
 
 from deis_bus.contracts.http import ApiAnswer
 
+ALLOW = web.RequestKey("allow", str)
+"""Methods that the request's path offers."""
 API_VERSION = "2.3"
 PLATFORM_VERSION = "2.3.0"
 RETRY_SECONDS = "1"
@@ -80,7 +82,7 @@ async def finish(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_ALWAYS)
     if isinstance(response, web.Response) and response.body is None:
         response.headers.popall("Content-Type", None)
-    allow = request.get("allow")
+    allow = request.get(ALLOW)
     if allow:
         response.headers["Allow"] = allow
 

@@ -1,16 +1,26 @@
 """The API's HTTP side: every request goes through `Gateway.handle`, and through nothing else."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
-import structlog
 from aiohttp import web
 
 from deis_bus.api.table import BY_NAME, Access, Kind
 from deis_bus.contracts.http import NOTHING, ApiAnswer, ApiCall
 from deis_bus.errors import Transient
 from deis_bus.ports import Bus
-from deis_services.gateway.answers import Problem, away, finish, of_answer, of_problem, preflight
+from deis_platform.metrics import Metrics
+from deis_platform.webapp import STARTED, application
+from deis_services.gateway.answers import (
+    ALLOW,
+    Problem,
+    away,
+    finish,
+    of_answer,
+    of_problem,
+    preflight,
+)
 from deis_services.gateway.answers import problem as usual
 from deis_services.gateway.bodies import body_of
 from deis_services.gateway.calls import Calls
@@ -24,7 +34,6 @@ from deis_services.gateway.streams.logs import logs
 from deis_services.gateway.streams.run import run
 from deis_services.gateway.streams.run_socket import run_socket
 
-log = structlog.get_logger(__name__)
 Serve = Callable[[Streams, web.Request, ApiCall], Awaitable[web.StreamResponse]]
 STREAMS: dict[str, Serve] = {
     "apps.logs": logs,
@@ -33,6 +42,7 @@ STREAMS: dict[str, Serve] = {
     "events.list": events,
 }
 """Every endpoint of kind STREAM."""
+ENDPOINT = web.RequestKey("endpoint", str)
 _OPEN = (Access.ANYONE, Access.REGISTER)
 _HEALTH = ("/healthz", "/readiness")
 HEALTH_ALLOW = "GET, HEAD, OPTIONS"
@@ -42,7 +52,13 @@ class Gateway:
     """HTTP in, one request on the bus out."""
 
     def __init__(
-        self, bus: Bus, calls: Calls, operations: Operations, streams: Streams, body_limit: int
+        self,
+        bus: Bus,
+        calls: Calls,
+        operations: Operations,
+        streams: Streams,
+        metrics: Metrics,
+        body_limit: int,
     ) -> None:
         self._bus = bus
         self._calls = calls
@@ -50,28 +66,33 @@ class Gateway:
         self._streams = streams
         self._body_limit = body_limit
         self._routes = Routes()
+        self._seconds = metrics.seconds(
+            "request_seconds", "from a request to its answer", ("endpoint", "status")
+        )
 
     def app(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(client_max_size=self._body_limit)
+        app = application(max_body_bytes=self._body_limit)
         app.on_response_prepare.append(finish)
         app.router.add_route("*", "/{path:.*}", self.handle)
         return app
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Any request. The one place where a fault becomes an HTTP answer."""
+        """Any request; what is no answer of ours becomes one in `deis_platform.webapp`."""
+        began = time.perf_counter()
         try:
-            return await self._handle(request)
+            response = await self._handle(request)
         except Problem as fault:
-            return of_problem(fault)
+            if STARTED in request:
+                raise
+            response = of_problem(fault)
         except Transient:
-            return of_problem(away())
-        except (ConnectionResetError, TimeoutError):
-            # The client is gone, or takes nothing any more: nobody reads what we would say.
-            raise
-        except Exception:
-            log.exception("a request broke", method=request.method, path=request.path)
-            return of_problem(usual(500, "Server Error"))
+            if STARTED in request:
+                raise
+            response = of_problem(away())
+        seconds = time.perf_counter() - began
+        self._seconds.labels(request.get(ENDPOINT, ""), response.status).observe(seconds)
+        return response
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.path in _HEALTH:
@@ -80,7 +101,8 @@ class Gateway:
         found = self._find(request, socket=socket)
         if isinstance(found, web.Response):
             return found
-        request["allow"] = found.allow
+        request[ALLOW] = found.allow
+        request[ENDPOINT] = found.endpoint.name
         if socket:
             return await run_socket(self._streams, request, self._calls.make(request, found))
         call = self._calls.make(request, found, await self._body(request, found))
@@ -133,7 +155,7 @@ class Gateway:
         )
 
     async def _health(self, request: web.Request) -> web.Response:
-        request["allow"] = HEALTH_ALLOW
+        request[ALLOW] = HEALTH_ALLOW
         if request.method == "OPTIONS":
             return preflight(HEALTH_ALLOW)
         if request.method not in ("GET", "HEAD"):

@@ -9,7 +9,7 @@ from deis_platform.groups import (
     ObjectsSettings,
     PlatformSettings,
 )
-from deis_platform.settings import Address, address, env, size
+from deis_platform.settings import Address, env, size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +21,11 @@ class Settings:
     platform: PlatformSettings
     health: HealthSettings
     logs: LogSettings
-    address: Address = env(
-        "DEIS_GATEWAY_ADDRESS", "127.0.0.1:8000", parse=address, help="where the API listens"
+    address: Address = env(  # noqa: RUF009 - gives a field
+        "DEIS_GATEWAY_ADDRESS", Address("127.0.0.1", 8000), help="where the API listens"
     )
-    artifacts: Address = env(
-        "DEIS_ARTIFACTS_ADDRESS",
-        "127.0.0.1:8088",
-        parse=address,
-        help="where slugs and sources are served",
+    artifacts: Address = env(  # noqa: RUF009 - gives a field
+        "DEIS_ARTIFACTS_ADDRESS", Address("127.0.0.1", 8088), help="where slugs are served"
     )
     deadline_seconds: float = env(
         "DEIS_REQUEST_SECONDS", 30.0, help="how long a request on the bus may take"

@@ -19,13 +19,21 @@ QUEUED = 64
 
 
 class Streams:
-    """The parts that a stream works with, and the limit of open ones."""
+    """The parts that a stream works with, and the limit of open ones; a part: ends them at stop."""
+
+    name = "streams"
 
     def __init__(self, bus: Bus, calls: Calls, rights: Rights, limit: int) -> None:
         self.bus = bus
         self.calls = calls
         self.rights = rights
         self._free = limit
+        self._ending = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Wait to be stopped; open streams then end at once, and a client comes again."""
+        await stop.wait()
+        self._ending.set()
 
     def __enter__(self) -> None:
         if self._free < 1:
@@ -34,6 +42,10 @@ class Streams:
 
     def __exit__(self, *_: object) -> None:
         self._free += 1
+
+    async def ended(self) -> None:
+        """Return when the gateway stops."""
+        await self._ending.wait()
 
     async def revoked(self, call: ApiCall, app: str = "", appuuid: str = "") -> None:
         """Return when the caller may no longer do this."""
