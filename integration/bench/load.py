@@ -1,6 +1,6 @@
 """Load for a server: wrk where the machine has it, else a small generator of our own.
 
-python -m integration.bench.load HOST:PORT NAME CONNECTIONS SECONDS
+python -m integration.bench.load HOST:PORT PATH CONNECTIONS SECONDS HEADER…
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from typing import cast
 
 import msgspec
@@ -22,29 +23,49 @@ class Result(msgspec.Struct, frozen=True):
     requests: int
     seconds: float
     failed: int
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def rate(self) -> float:
+        """Requests per second."""
+        return self.requests / self.seconds
 
 
-async def load(address: str, host: str, connections: int = 32, seconds: float = 2.0) -> Result:
-    """GET / of `host` over kept connections, as fast as it goes, from a process of its own."""
+async def load(
+    address: str,
+    host: str,
+    connections: int = 32,
+    seconds: float = 2.0,
+    *,
+    path: str = "/",
+    headers: Mapping[str, str] | None = None,
+) -> Result:
+    """GET over kept connections, as fast as it goes, from a process of its own."""
+    fields = [f"{name}: {value}" for name, value in {"Host": host, **(headers or {})}.items()]
     if not WRK:
-        own = ("-m", "integration.bench.load", address, host, str(connections), str(seconds))
-        text = await _output(sys.executable, *own)
+        own = ("-m", "integration.bench.load", address, path, str(connections), str(seconds))
+        text = await _output(sys.executable, *own, *fields)
         return msgspec.json.decode(text, type=Result)
     text = await _output(
-        WRK,
-        "-t1",
-        f"-c{connections}",
-        f"-d{seconds:g}s",
-        "-H",
-        f"Host: {host}",
-        f"http://{address}/",
+        *(WRK, "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency"),
+        *(part for field in fields for part in ("-H", field)),
+        f"http://{address}{path}",
     )
     done = re.search(r"(\d+) requests in ([\d.]+)s", text)
     if done is None:
         raise ValueError(f"wrk said: {text}")
     bad = sum(int(n) for n in re.findall(r"(?:Non-2xx or 3xx responses:|timeout) (\d+)", text))
     bad += sum(int(n) for n in re.findall(r"(?:connect|read|write) (\d+)", text))
-    return Result(int(done[1]), float(done[2]), bad)
+    times = [_milliseconds(text, percent) for percent in (50, 99)]
+    return Result(int(done[1]), float(done[2]), bad, *times)
+
+
+def _milliseconds(text: str, percent: int) -> float:
+    found = re.search(rf"^ +{percent}% +([\d.]+)(us|ms|s)$", text, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"wrk said: {text}")
+    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]]
 
 
 async def _output(*argv: str) -> str:
@@ -64,11 +85,13 @@ class _Client(asyncio.Protocol):
         self._buffer = b""
         self.requests = 0
         self.failed = 0
+        self.times: list[float] = []
+        self._asked = 0.0
         self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(self._request)
+        self._ask()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -81,20 +104,27 @@ class _Client(asyncio.Protocol):
             return
         self._buffer = b""
         self.requests += 1
+        self.times.append(time.perf_counter() - self._asked)
         self.failed += not head.startswith(b"HTTP/1.1 200")
         if time.monotonic() < self._until:
-            self._transport.write(self._request)
+            self._ask()
         else:
             self._transport.close()
+
+    def _ask(self) -> None:
+        self._asked = time.perf_counter()
+        self._transport.write(self._request)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.failed += exc is not None
         self.closed.set_result(None)
 
 
-async def _generate(address: str, host: str, connections: int, seconds: float) -> Result:
+async def _generate(
+    address: str, path: str, connections: int, seconds: float, fields: list[str]
+) -> Result:
     name, _, port = address.rpartition(":")
-    request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    request = "\r\n".join([f"GET {path} HTTP/1.1", *fields, "", ""]).encode()
     loop = asyncio.get_running_loop()
     start = time.monotonic()
     clients = []
@@ -104,16 +134,22 @@ async def _generate(address: str, host: str, connections: int, seconds: float) -
         )
         clients.append(client)
     await asyncio.gather(*(client.closed for client in clients))
-    done = sum(client.requests for client in clients)
-    return Result(done, time.monotonic() - start, sum(client.failed for client in clients))
+    times = sorted(taken * 1000 for client in clients for taken in client.times)
+    return Result(
+        len(times),
+        time.monotonic() - start,
+        sum(client.failed for client in clients),
+        times[len(times) // 2],
+        times[len(times) * 99 // 100],
+    )
 
 
 def main() -> None:
     """The generator as a program."""
     import uvloop
 
-    address, host, connections, seconds = sys.argv[1:]
-    result = uvloop.run(_generate(address, host, int(connections), float(seconds)))
+    address, path, connections, seconds, *fields = sys.argv[1:]
+    result = uvloop.run(_generate(address, path, int(connections), float(seconds), fields))
     sys.stdout.write(json.dumps(msgspec.structs.asdict(result)))
 
 

@@ -83,7 +83,7 @@ async def measured(address: str, host: str, pids: list[int]) -> tuple[float, flo
     before = cpu_seconds(pids)
     result = await load(address, host, CONNECTIONS, SECONDS)
     used = cpu_seconds(pids) - before
-    return result.requests / result.seconds, used / result.requests * 1e6, result
+    return result.rate, used / result.requests * 1e6, result
 
 
 async def fill(rig: Rig, ports: list[int]) -> None:

@@ -43,11 +43,13 @@ class Dedicated:
         query = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
         return bool(await self.fetchval(query, name))
 
-    async def listen(self, channel: str, heard: Callable[[], None]) -> None:
-        """Call `heard` at every NOTIFY on the channel."""
-        await self._do(
-            lambda: self._connection.add_listener(channel, lambda *_notification: heard())
-        )
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Call `heard` with its payload at every NOTIFY on the channel."""
+
+        def on_notify(_connection: Any, _pid: int, _channel: str, payload: str) -> None:
+            heard(payload)
+
+        await self._do(lambda: self._connection.add_listener(channel, on_notify))
 
     async def keep_alive(self) -> None:
         """Ask now and then whether the server still answers; cut the connection when not."""
@@ -63,7 +65,7 @@ class Dedicated:
                     PING_LIMIT_SECONDS, self._connection.terminate
                 )
                 try:
-                    await self._connection.execute("")
+                    await self._connection.execute("SELECT 1")
                 except FAULTS:
                     self._connection.terminate()
                 finally:
