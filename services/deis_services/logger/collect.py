@@ -1,0 +1,69 @@
+"""Takes batches of log lines off the bus and hands them to whoever keeps or passes them on."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from deis_bus import subjects
+from deis_bus.contracts.logs import APPUUID, MAX_LINES
+from deis_bus.errors import Transient
+from deis_bus.ports import Bus, Received
+from deis_platform.logs import get_logger
+from deis_platform.retry import delays
+from deis_platform.runner import wait_for_stop
+
+log = get_logger(__name__)
+
+
+class Sink(Protocol):
+    """Where lines go; drains will be further ones."""
+
+    def take(self, appuuid: str, lines: list[bytes]) -> None:
+        """Lines of an application, in order. Must not wait: the next batch is behind it."""
+
+
+class Collector:
+    """A part: every batch of `deis.log.*`; each replica hears all of them."""
+
+    name = "collector"
+
+    def __init__(self, bus: Bus, sinks: Sequence[Sink]) -> None:
+        self.lines = 0
+        """Taken so far."""
+        self.refused = 0
+        """Batches that were not what the contract says, so far."""
+        self._bus = bus
+        self._sinks = sinks
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Collect until stopped, through any absence of the bus."""
+        pauses = delays()
+        while not stop.is_set():
+            collecting = asyncio.create_task(self._collect(), name="collect")
+            stopping = asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait({collecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if collecting.done():
+                    collecting.result()
+            except Transient as fault:
+                log.warning("log lines wait for the bus", fault=str(fault))
+                await wait_for_stop(stop, next(pauses))
+            finally:
+                for task in (collecting, stopping):
+                    task.cancel()
+                await asyncio.gather(collecting, stopping, return_exceptions=True)
+
+    async def _collect(self) -> None:
+        async with self._bus.subscribe(subjects.LOGS) as batches:
+            async for batch in batches:
+                self._take(batch)
+
+    def _take(self, batch: Received) -> None:
+        appuuid = batch.headers.get(APPUUID, "")
+        lines = batch.data.split(b"\n")
+        if not appuuid or len(lines) > MAX_LINES:
+            self.refused += 1
+            return
+        self.lines += len(lines)
+        for sink in self._sinks:
+            sink.take(appuuid, lines)

@@ -1,0 +1,20 @@
+"""What the logger is told at start."""
+
+from dataclasses import dataclass
+
+from deis_platform.groups import BusSettings, HealthSettings, LogSettings
+from deis_platform.settings import env, size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Environment of the logger (docs/architecture.md lists the shared groups)."""
+
+    bus: BusSettings
+    health: HealthSettings
+    logs: LogSettings
+    lines: int = env("DEIS_LOGGER_LINES", 1000, help="newest lines kept per application")
+    memory_bytes: int = env(
+        "DEIS_LOGGER_MEMORY", "64MB", parse=size, help="for the lines of all applications"
+    )
+    followers: int = env("DEIS_LOGGER_FOLLOWERS", 1000, help="logs followed at the same time")
