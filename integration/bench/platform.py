@@ -14,8 +14,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -24,34 +22,13 @@ from integration.bench.figures import line
 from integration.bench.memory import pss_of_platform
 from integration.bench.openssh import openssh
 from integration.person import Person
-from integration.platform_up import Platform, platform_up
+from integration.platform_up import Platform
 from integration.router_rig import free_port
+from integration.sample_app import NAME, commit, edition, pushed
 
 PUSHES = 7
 ROLLBACKS = 6
 IDLE_SECONDS = 5.0
-NAME = "bench-app"
-PROCFILE = "web: exec python3 server.py\n"
-SERVER = """import os
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-
-class Page(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        text = EDITION.encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *args):
-        pass
-
-
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever()
-"""
 
 
 class Pages:
@@ -72,34 +49,6 @@ class Pages:
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.004)
-
-
-def edition(number: int) -> dict[str, str]:
-    """The files of one edition: one line differs."""
-    return {"Procfile": PROCFILE, "server.py": f'EDITION = "edition {number}"\n{SERVER}'}
-
-
-@asynccontextmanager
-async def pushed(folder: Path) -> AsyncIterator[tuple[Platform, Person]]:
-    """A platform with the application's first edition."""
-    async with platform_up(folder / "data") as platform:
-        person = Person(folder / "home")
-        (person.home / ".ssh").mkdir(mode=0o700)
-        key = str(person.home / ".ssh" / "id_ed25519")
-        await person.types("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
-        await person.types(
-            "deis", "register", platform.api,
-            "--username=ada", "--password=bench mark 1", "--email=ada@example.com",
-        )  # fmt: skip
-        await person.types("deis", "keys:add", f"{key}.pub")
-        person.folder = person.home / "app"
-        person.writes(edition(0))
-        await person.types("git", "init", "-q", "-b", "main")
-        await person.types("git", "add", ".")
-        await person.types("git", "commit", "-q", "-m", "edition 0")
-        await person.types("deis", "create", NAME)
-        await person.types("git", "push", "deis", "main")
-        yield platform, person
 
 
 async def memory(platform: Platform) -> None:
@@ -123,8 +72,7 @@ async def pushes(platform: Platform, person: Person, pages: Pages, folder: Path)
         if remote:
             await person.types("git", "remote", "add", "openssh", remote)
         for number in range(1, PUSHES + 1):
-            person.writes(edition(number))
-            await person.types("git", "commit", "-q", "-a", "-m", f"edition {number}")
+            await commit(person, edition(number))
             local.append((await person.types("git", "push", "bare", "main")).seconds)
             if remote:
                 ssh.append((await person.types("git", "push", "openssh", "main")).seconds)
