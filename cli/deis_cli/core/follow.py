@@ -72,6 +72,7 @@ async def _outcome(api: Api, operation: str, app: str, note: Note) -> Reply:
     pause = 0.2
     try:
         while True:
+            woken.clear()  # before the look: what is told meanwhile may be newer than its answer
             try:
                 found = await _read(api, operation)
             except Lost as fault:
@@ -81,7 +82,6 @@ async def _outcome(api: Api, operation: str, app: str, note: Note) -> Reply:
                 continue
             if found.state in _ENDED:
                 return _answer(found)
-            woken.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(woken.wait(), 0.5 if waker.done() else READ_AGAIN_SECONDS)
     finally:

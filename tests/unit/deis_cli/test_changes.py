@@ -1,10 +1,12 @@
 """Deploy-class commands: texts, bodies, and an operation followed to its end (cli.md 6, 13.1.3)."""
 
+import asyncio
 import json
 
 import pytest
 from aiohttp import web
 
+from deis_cli.core import follow
 from tests.unit.deis_cli.scripted import VERSIONS, Person, untimed
 from tests.unit.deis_cli.test_apps import page
 
@@ -228,23 +230,34 @@ async def test_a_failed_operation_is_the_original_error(ada: Person) -> None:
     assert (shown.code, shown.err) == (1, "Error: web did not become ready\n")
 
 
-async def test_the_event_wakes_the_reader(ada: Person) -> None:
-    """Without it the next look would come after two seconds, and the states would be polled."""
-    ended = {"state": "succeeded", "status": 201, "answer": {"version": 6}}
-    accepted(ada, {"state": "queued"}, {"state": "queued"}, ended)
+async def test_the_event_wakes_the_reader(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it nobody would look again for an hour."""
+    monkeypatch.setattr(follow, "READ_AGAIN_SECONDS", 3600.0)
+    looked, twice = 0, asyncio.Event()
+
+    async def read(_: web.Request) -> web.Response:
+        nonlocal looked
+        looked += 1
+        if looked == 2:
+            twice.set()
+        found = {"state": "succeeded", "status": 201, "answer": {"version": 6}}
+        state = found if looked == 3 else {"state": "queued"}
+        return web.json_response({"id": OPERATION} | state, headers=VERSIONS)
 
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        while sum("operations" in path for path in ada.server.paths()) < 2:
-            await response.write(b": wait\n\n")
+        await twice.wait()  # the reader looks once more when the stream stands
         told = json.dumps({"data": {"operation": OPERATION}})
         await response.write(f"id: e-1\nevent: operation.done\ndata: {told}\n\n".encode())
         return response
 
+    accepted(ada, {"state": "queued"})
+    ada.server.answers[f"GET /v2/operations/{OPERATION}"] = read
     ada.server.answers["GET /v2/events"] = stream
     shown = await ada.types("rollback", "-a", "blog")
     assert shown.out == "Rolling back one release... done, v6\n"
+    assert looked == 3
 
 
 async def test_a_lost_answer_is_asked_for_again_under_the_same_key(ada: Person) -> None:
