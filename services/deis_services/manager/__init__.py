@@ -1,0 +1,1 @@
+"""The manager: which components run, against those that should (components.md 8, DESIGN 3)."""

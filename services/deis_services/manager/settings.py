@@ -1,0 +1,22 @@
+"""What the manager is told at start."""
+
+from dataclasses import dataclass
+
+from deis_bus.contracts.components import COMPONENTS
+from deis_platform.groups import BusSettings, HealthSettings, LogSettings
+from deis_platform.settings import env
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Environment of the manager (docs/architecture.md lists the shared groups)."""
+
+    bus: BusSettings
+    health: HealthSettings
+    logs: LogSettings
+    components: tuple[str, ...] = env(
+        "DEIS_COMPONENTS",
+        (*COMPONENTS, "runtime"),
+        help="what should run; without runtime on Kubernetes",
+    )
+    interval_seconds: float = env("DEIS_MANAGER_SECONDS", 5.0, help="between two looks")
