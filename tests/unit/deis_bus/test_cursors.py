@@ -12,8 +12,19 @@ def test_a_cursor_comes_back_as_it_was_written(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "4f0a", "-1", "4f0a-", "4f0a-x", "4f0a--1", "a b-1", "a-b-1", "4f0a-1.5", "4f0a-²"]
-    + ["4f0a-1234567890123456789"],
+    [
+        "",
+        "4f0a",
+        "-1",
+        "4f0a-",
+        "4f0a-x",
+        "4f0a--1",
+        "a b-1",
+        "a-b-1",
+        "4f0a-1.5",
+        "4f0a-²",
+        "4f0a-1234567890123456789",
+    ],
 )
 def test_anything_else_is_told(text: str) -> None:
     with pytest.raises(BadCursor):
