@@ -241,9 +241,10 @@ class Scenario:
             stderr=asyncio.subprocess.STDOUT,
             stdin=asyncio.subprocess.DEVNULL,
         )
+        assert process.stdout is not None
         try:
             async with asyncio.timeout(240):
-                async for line in process.stdout or ():
+                async for line in process.stdout:
                     async with self._news:
                         lines.append(line.decode().rstrip())
                         self._news.notify_all()

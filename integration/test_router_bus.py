@@ -149,7 +149,7 @@ async def test_certificates_are_fetched_and_a_wrong_pair_costs_only_its_host(
 ) -> None:
     asked: list[str] = []
 
-    async def read(question: CertificateRead, _: rpc.Context) -> CertificatePair:
+    async def read(question: CertificateRead, context: rpc.Context) -> CertificatePair:
         asked.append(question.fingerprint)
         if question.fingerprint == "gone":
             raise Refused(404, "no such certificate")

@@ -107,10 +107,11 @@ async def test_a_killed_server_comes_back(tmp_path: Path, server: str) -> None:
         first = platform.ready["pids"][server]
         os.kill(first, signal.SIGKILL)
         name = {"nats": "nats-server", "postgres": "postgres"}[server]
+        top = platform.process.pid
         await until(
             lambda: any(
                 process.name() == name and process.pid != first and process.ppid() == top
-                for process in alive(family(top := platform.process.pid))
+                for process in alive(family(top))
             ),
             "a new server",
         )

@@ -55,7 +55,7 @@ class ObjectsSettings:
 class HealthSettings:
     """Where `/healthz`, `/readiness` and `/metrics` answer."""
 
-    address: Address = env(  # noqa: RUF009 - gives a field
+    address: Address = env(
         "DEIS_HEALTH_ADDRESS", "127.0.0.1:0", parse=address, help="health and metrics"
     )
 

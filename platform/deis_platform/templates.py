@@ -1,4 +1,7 @@
-"""Text from jinja2 templates that lie in packages; a name that is not given is an error."""
+"""Text from jinja2 templates that lie in packages; a name that is not given is an error.
+
+Only pages (`*.html.j2`) are escaped; the rest are configuration files.
+"""
 
 import functools
 
@@ -13,7 +16,7 @@ def _environment(package: str) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=jinja2.select_autoescape(["html.j2"]),
     )
 
 

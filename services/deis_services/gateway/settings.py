@@ -21,10 +21,10 @@ class Settings:
     platform: PlatformSettings
     health: HealthSettings
     logs: LogSettings
-    address: Address = env(  # noqa: RUF009 - gives a field
+    address: Address = env(
         "DEIS_GATEWAY_ADDRESS", Address("127.0.0.1", 8000), help="where the API listens"
     )
-    artifacts: Address = env(  # noqa: RUF009 - gives a field
+    artifacts: Address = env(
         "DEIS_ARTIFACTS_ADDRESS", Address("127.0.0.1", 8088), help="where slugs are served"
     )
     deadline_seconds: float = env(
