@@ -192,7 +192,7 @@ async def test_a_lock_is_held_once_and_ends_with_its_connection(db: Database) ->
 async def test_a_notification_is_heard(db: Database) -> None:
     heard = asyncio.Event()
     async with db.dedicated() as line:
-        await line.listen("news", heard.set)
+        await line.listen("news", lambda _payload: heard.set())
         async with db.transaction() as tx:
             await tx.execute("SELECT pg_notify('news', '')")
         await asyncio.wait_for(heard.wait(), 10)

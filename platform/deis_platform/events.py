@@ -59,9 +59,10 @@ PRUNE_ROWS = 10_000
 _INSERT = """
 WITH row AS (
     INSERT INTO events (id, type, version, app, appuuid, actor, traceparent, correlationid,
-                        causationid, data)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10))
-SELECT pg_notify($11, '')
+                        causationid, data, source)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12)
+    ON CONFLICT (id) DO NOTHING)
+SELECT pg_notify($11, $5)
 """
 
 
@@ -75,14 +76,18 @@ async def announce(
     traceparent: str = "",
     correlation: str = "",
     causation: str = "",
+    event_id: str = "",
+    source: str = "controller",
 ) -> str:
     """Write an event about an application (`_`: the platform) in this transaction; gives its id.
 
     The transaction must hold the application's row, so that the order of events is that of
-    commits. Raises ValueError for a name that is no subject token.
+    commits. An event that a service reported keeps its `event_id` and `source`: a second row of
+    the same id is not written. Whoever listens on `CHANNEL` hears `appuuid` at the commit.
+    Raises ValueError for a name that is no subject token, or an id that is no UUID.
     """
     subjects.event(app, event.TYPE)  # refused here, not by the relay long after the commit
-    identity = str(uuid.uuid4())
+    identity = str(uuid.UUID(event_id) if event_id else uuid.uuid4())
     await tx.execute(
         _INSERT,
         identity,
@@ -96,6 +101,7 @@ async def announce(
         causation,
         codec.encode(event),
         CHANNEL,
+        source,
     )
     return identity
 
@@ -165,7 +171,7 @@ class EventRelay:
 
     async def _lead(self, line: Dedicated, stop: asyncio.Event) -> None:
         nudge = asyncio.Event()
-        await line.listen(CHANNEL, nudge.set)
+        await line.listen(CHANNEL, lambda _appuuid: nudge.set())
         self._epoch, self._last = "", 0
         pauses = delays()
         while not (stop.is_set() or line.lost.is_set()):

@@ -162,20 +162,11 @@ async def _target(tx: Transaction, version: int, app: App) -> Release:
     found = await store.release(tx, app.uuid, version)
     if found is None:
         raise Refused(400, "Release matching query does not exist.")
-    kept = await tx.fetchval(
-        """SELECT count(*) FROM (SELECT DISTINCT build FROM releases WHERE app = $1::uuid
-           AND state = 'succeeded' AND version > $2 AND build IS DISTINCT FROM $3::uuid) newer""",
-        app.uuid,
-        version,
-        found.build,
-    )
-    if int(kept or 0) >= SLUGS_KEPT:
-        raise Refused(400, f"The slug of v{version} is no longer kept (the last {SLUGS_KEPT} are).")
+    build = await store.build(tx, found.build)
+    if build and build.sha and build.image not in await store.kept_slugs(tx, app.uuid):
+        kept = store.SLUGS_KEPT
+        raise Refused(400, f"The slug of v{version} is no longer kept (the last {kept} are).")
     return found
-
-
-SLUGS_KEPT = 20
-"""Slugs of that many successful releases stay for a rollback (DESIGN 9)."""
 
 
 async def _build(tx: Transaction, op: Operation, app: App, last: Base) -> Build:

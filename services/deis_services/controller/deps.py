@@ -7,6 +7,7 @@ from deis_bus.ports import Bus
 from deis_platform.crypto import Keyring
 from deis_platform.database import Database
 from deis_platform.loglines import LogShipper
+from deis_platform.objects import ObjectStore
 from deis_platform.runtime.port import Runtime
 from deis_services.controller.settings import Settings
 
@@ -19,8 +20,11 @@ class Deps:
     bus: Bus
     keyring: Keyring
     runtime: Runtime
+    objects: ObjectStore
     shipper: LogShipper
     settings: Settings
     nudge: Callable[[str], None]
     """Tell the reconciler that an app (its uuid) should be looked at; call it after the commit.
     Does nothing on a replica that does not lead: the event of the change wakes the leader."""
+    observe: Callable[[str, float], None] = lambda _stage, _seconds: None
+    """Hears how many seconds each stage of a release took, for metrics."""

@@ -36,10 +36,15 @@ async def succeed(deps: Deps, op: Operation, status: int, stages: dict[str, floa
         if not await operations.finish(tx, op, ok=True, status=status):
             return
         if app and op.version and op.kind in DEPLOYS:
-            await _released(tx, app, op, stages)
+            stages = await _released(tx, app, op, stages)
+    for stage, seconds in stages.items():
+        deps.observe(stage, seconds)
 
 
-async def _released(tx: Transaction, app: App, op: Operation, stages: dict[str, float]) -> None:
+async def _released(
+    tx: Transaction, app: App, op: Operation, stages: dict[str, float]
+) -> dict[str, float]:
+    """Gives all stages, those of the push before the deploy included."""
     told = dict(stages)
     if op.push:
         told = await push_stages(tx, op.push) | told
@@ -62,6 +67,7 @@ async def _released(tx: Transaction, app: App, op: Operation, stages: dict[str, 
     await announce(
         tx, app=app.id, appuuid=app.uuid, event=event, actor=op.caller, traceparent=op.traceparent
     )
+    return told
 
 
 async def fail(deps: Deps, op: Operation, cause: Failure) -> None:

@@ -10,14 +10,17 @@ import msgspec
 
 from deis_bus.clock import new_id
 from deis_bus.contracts import push as contract
-from deis_bus.errors import Refused
+from deis_bus.errors import Refused, Transient
 from deis_bus.events.builds import BuildFailed, BuildStarted, PushReceived
 from deis_bus.rpc import Context, Empty
 from deis_platform.database import Conflict, Transaction
 from deis_platform.events import announce
+from deis_platform.logs import get_logger
 from deis_services.controller import outcome, store
 from deis_services.controller.deps import Deps
 from deis_services.controller.model import App
+
+log = get_logger(__name__)
 
 ATTEMPTS = 3
 MAX_PACK_BYTES = 1024 * 1024 * 1024
@@ -237,10 +240,13 @@ async def judge_leases(deps: Deps) -> None:
             deps.settings.queue_seconds,
         )
     for row in rows:
-        if row["state"] == "building":
-            # The old attempt's task is ended before another one may start; raises when it cannot.
-            await deps.runtime.stop_build(f"{row['uuid']}-{row['attempt']}")
-        await _judge(deps, row)
+        try:
+            if row["state"] == "building":
+                # The old attempt's task is ended before another one may start.
+                await deps.runtime.stop_build(f"{row['uuid']}-{row['attempt']}")
+            await _judge(deps, row)
+        except Transient as fault:
+            log.warning("a lease waits for its judgement", push=row["uuid"], fault=str(fault))
 
 
 async def _judge(deps: Deps, seen: Any) -> None:

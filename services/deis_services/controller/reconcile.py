@@ -7,11 +7,12 @@ lines: the rows say where an operation is, the runtime says what runs.
 """
 
 import datetime
+from collections.abc import Callable
 
 import msgspec
 
 from deis_bus.contracts.runtime import AppRef, AppSpec, AppStatus, Restart
-from deis_bus.errors import Refused
+from deis_bus.errors import Refused, Transient
 from deis_platform.database import Transaction
 from deis_platform.logs import get_logger
 from deis_services.controller import begin, operations, outcome, presenters, specs, store
@@ -29,9 +30,11 @@ SECOND_LOOK = 2.0
 class Reconciler:
     """Moves apps towards what their rows say."""
 
-    def __init__(self, deps: Deps, routes: RouteWriter) -> None:
+    def __init__(self, deps: Deps, routes: RouteWriter, clean: Callable[[str], None]) -> None:
         self._deps = deps
         self._routes = routes
+        self._clean = clean
+        """Told of apps whose objects may go: after a release, and once they are destroyed."""
 
     async def look(self, app_uuid: str) -> float | None:
         """Take what steps can be taken now; seconds until it wants to look again, or None."""
@@ -131,6 +134,8 @@ class Reconciler:
         status = await self._applied(app)
         if status.serving and status.generation == app.generation:
             await outcome.succeed(self._deps, op, STATUS[op.kind], _stages(op, status, now))
+            if op.push:
+                self._clean(op.app)
             return NOW
         overdue = op.deadline is not None and now > op.deadline
         reason = status.failure or ("the deploy timed out" if overdue else "")
@@ -215,17 +220,21 @@ class Reconciler:
             )
 
     async def _gone(self, app_uuid: str, pending: list[Operation]) -> float | None:
-        """A destroyed app: the runtime forgets it, its operations end."""
-        name = pending[0].app_id if pending else ""
+        """A destroyed app: nothing leads to it any more, the runtime forgets it, its operations end."""
         for op in pending:
             if op.kind == "destroy" and op.state == "running":
-                await self._deps.runtime.remove(AppRef(app=op.app_id, appuuid=app_uuid))
                 await self._routes.remove(op.app_id, app_uuid)
+                try:
+                    await self._deps.runtime.remove(AppRef(app=op.app_id, appuuid=app_uuid))
+                except Transient as fault:
+                    # The resync removes what the runtime still holds once it is back.
+                    log.warning("removed later", app=op.app_id, fault=str(fault))
                 await outcome.succeed(self._deps, op, 204, {})
+                log.info("app is gone", app=op.app_id, appuuid=app_uuid)
             else:
                 gone = Failure(status=404, body="No App matches the given query.", reason="gone")
                 await outcome.fail(self._deps, op, gone)
-        log.info("app is gone", app=name)
+        self._clean(app_uuid)
         return None
 
 

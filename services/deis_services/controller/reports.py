@@ -1,5 +1,6 @@
 """What services report, into rows and events: build results, instances, components."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -13,9 +14,16 @@ from deis_bus.streams import REPORTS, Durable
 from deis_bus.subjects import REPORTS as SUBJECTS
 from deis_platform.database import Transaction
 from deis_platform.events import announce
+from deis_platform.logs import bound
 from deis_services.controller import operations, pushes, store
 from deis_services.controller.deps import Deps
 from deis_services.controller.model import App
+
+
+def line_of(delivered: Delivered) -> AbstractContextManager[None]:
+    """Fields on every log line while a report is handled."""
+    return bound(event=delivered.envelope.type, app=delivered.envelope.subject)
+
 
 DURABLE = Durable(name="controller", stream=REPORTS.name, filters=(SUBJECTS,))
 
@@ -28,13 +36,16 @@ class Reports:
 
     def handlers(self) -> dict[type[Event], Any]:
         """For the consumer: event type to handler."""
-        told = (InstanceChanged, InstanceCrashed, RunEnded)
-        fleet = (ComponentMissing, ComponentReturned, ComponentStarted)
-        return (
-            {BuildDone: self.on_build_done, BuildFailed: self.on_build_failed}
-            | dict.fromkeys(told, self.on_instance)
-            | dict.fromkeys(fleet, self.on_component)
-        )
+        return {
+            BuildDone: self.on_build_done,
+            BuildFailed: self.on_build_failed,
+            InstanceChanged: self.on_instance,
+            InstanceCrashed: self.on_instance,
+            RunEnded: self.on_instance,
+            ComponentMissing: self.on_component,
+            ComponentReturned: self.on_component,
+            ComponentStarted: self.on_component,
+        }
 
     async def on_build_done(self, event: BuildDone, delivered: Delivered) -> None:
         """A build was made: record it and queue its release, in one transaction."""

@@ -12,6 +12,8 @@ from deis_platform.database import Database
 from deis_services.controller import specs
 from deis_services.controller.model import App
 
+READ_SECONDS = 5.0
+
 
 class RouteWriter:
     """Writes a route when it differs from what the bucket holds, as a watch tells."""
@@ -22,6 +24,8 @@ class RouteWriter:
         self._keys = bus.keys(ROUTES)
         self._db = db
         self._held: dict[str, bytes] = {}
+        self._present = asyncio.Event()
+        """Set once the bucket was read whole: before that everything would be written again."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the bucket, so that a lost one is noticed and written again."""
@@ -40,14 +44,23 @@ class RouteWriter:
         async for entry in self._keys.watch():
             if entry is None:
                 self._held, fresh = fresh, {}
+                self._present.set()
             elif entry.data is None:
                 self._held.pop(entry.key, None)
                 fresh.pop(entry.key, None)
             elif entry.key.startswith("app."):
                 self._held[entry.key] = fresh[entry.key] = entry.data
 
+    def knows(self, app_id: str) -> bool:
+        """Whether the bucket holds a route of that name; True for no name."""
+        return not app_id or app_key(app_id) in self._held
+
     async def ensure(self, app: App) -> None:
-        """Make the bucket say what the rows say."""
+        """Make the bucket say what the rows say. Raises Transient while it cannot be read."""
+        try:
+            await asyncio.wait_for(self._present.wait(), READ_SECONDS)
+        except TimeoutError:
+            raise Transient("the routes cannot be read") from None
         data = msgspec.json.encode(await self._wanted(app))
         key = app_key(app.id)
         if self._held.get(key) != data:
@@ -63,16 +76,16 @@ class RouteWriter:
             await self._keys.delete(app_key(app_id))
             self._held.pop(app_key(app_id), None)
 
-    async def sweep(self, alive: dict[str, str]) -> None:
-        """Remove routes of apps that are not among `alive` (name to uuid)."""
-        for key, data in list(self._held.items()):
-            route = msgspec.json.decode(data, type=AppRoute)
-            if alive.get(route.app) != route.appuuid:
-                try:
-                    await self.remove(route.app, route.appuuid)
-                except Transient:
-                    return
-                self._held.pop(key, None)
+    async def sweep(self) -> None:
+        """Remove routes whose application is gone. Raises Transient."""
+        # A route is written after its row: what was held before the rows were read has one.
+        held = [msgspec.json.decode(data, type=AppRoute) for data in self._held.values()]
+        async with self._db.reading() as tx:
+            rows = await tx.fetch("SELECT uuid::text AS uuid FROM apps")
+        alive = {row["uuid"] for row in rows}
+        for route in held:
+            if route.appuuid not in alive:
+                await self.remove(route.app, route.appuuid)
 
     async def _wanted(self, app: App) -> AppRoute:
         async with self._db.transaction() as tx:

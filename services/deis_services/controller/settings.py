@@ -7,6 +7,7 @@ from deis_platform.groups import (
     DatabaseSettings,
     HealthSettings,
     LogSettings,
+    ObjectsSettings,
     PlatformSettings,
 )
 from deis_platform.settings import env
@@ -18,6 +19,7 @@ class Settings:
 
     bus: BusSettings
     database: DatabaseSettings
+    objects: ObjectsSettings
     platform: PlatformSettings
     health: HealthSettings
     logs: LogSettings

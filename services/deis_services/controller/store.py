@@ -149,6 +149,29 @@ async def build(tx: Transaction, uuid: str | None) -> Build | None:
     return build_of(row) if row else None
 
 
+SLUGS_KEPT = 20
+"""Slugs of that many builds stay, those of the newest successful releases (DESIGN 9)."""
+
+
+async def kept_slugs(tx: Transaction, app: str) -> set[str]:
+    """Object keys of the slugs a rollback may go back to, and of all that runs or is queued."""
+    rows = await tx.fetch(
+        """SELECT image FROM builds b WHERE app = $1::uuid AND sha <> '' AND (
+               uuid IN (SELECT build FROM releases WHERE app = $1::uuid AND state = 'succeeded'
+                        AND build IN (SELECT uuid FROM builds WHERE app = $1::uuid AND sha <> '')
+                        GROUP BY build ORDER BY max(version) DESC LIMIT $2)
+               OR uuid IN (SELECT build FROM releases WHERE app = $1::uuid
+                           AND state IN ('pending', 'deploying'))
+               OR uuid IN (SELECT r.build FROM releases r JOIN apps a ON a.uuid = r.app
+                           WHERE r.app = $1::uuid AND r.version = a.wanted_version)
+               OR uuid IN (SELECT push FROM operations WHERE app = $1::uuid
+                           AND state IN ('queued', 'running')))""",
+        app,
+        SLUGS_KEPT,
+    )
+    return {row["image"] for row in rows}
+
+
 async def insert_config(tx: Transaction, keyring: Keyring, value: Config, owner_id: int) -> Config:
     """Store a configuration for `value.app`; gives it back with identity and times."""
     columns = ", ".join(_PLAIN)

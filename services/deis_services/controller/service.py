@@ -1,0 +1,166 @@
+"""The controller as a service: answers requests on every replica, reconciles on one (DESIGN 3)."""
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from socket import gethostname
+
+from deis_bus.clock import timestamp
+from deis_bus.consumer import Consumer
+from deis_bus.errors import Transient
+from deis_bus.ports import Bus, ServiceInfo
+from deis_bus.rpc import endpoints
+from deis_bus.streams import BUCKETS, STREAMS
+from deis_platform.buses import open_bus
+from deis_platform.crypto import Keyring
+from deis_platform.database import Database, open_database
+from deis_platform.events import EventRelay
+from deis_platform.health import HealthServer
+from deis_platform.loglines import LogShipper
+from deis_platform.logs import get_logger
+from deis_platform.metrics import LoopLag, Metrics
+from deis_platform.migrations import migrate
+from deis_platform.objects import open_objects
+from deis_platform.retry import delays
+from deis_platform.runner import Part, run_parts, run_service, wait_for_stop
+from deis_platform.runtime.local import LocalRuntime
+from deis_services.controller.deps import Deps
+from deis_services.controller.leader import Leader, Nudges
+from deis_services.controller.reports import DURABLE, Reports, line_of
+from deis_services.controller.served import served
+from deis_services.controller.settings import Settings
+from deis_services.controller.term import LeaderTerm
+
+log = get_logger(__name__)
+
+SCHEMA = "deis_services.controller"
+"""The package whose folder `sql` holds the migrations."""
+GRACE_SECONDS = 10.0
+ENSURE_SECONDS = 2.0
+
+
+class Streams:
+    """A part: makes streams and buckets, again after each time the bus had been away."""
+
+    name = "streams"
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep them there until stopped."""
+        made_at = -1
+        while not stop.is_set():
+            connection = self._bus.counts.reconnects
+            if connection != made_at:
+                try:
+                    await self._bus.ensure(STREAMS, BUCKETS)
+                    made_at = connection
+                except Transient as fault:
+                    log.warning("streams wait for the bus", fault=str(fault))
+            await wait_for_stop(stop, ENSURE_SECONDS if made_at == connection else 0.2)
+
+
+class Serving:
+    """A part: answers requests."""
+
+    name = "requests"
+
+    def __init__(self, deps: Deps, metrics: Metrics) -> None:
+        self._bus = deps.bus
+        self._endpoints = endpoints(served(deps, metrics), _unexpected)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Answer until stopped, once the bus is there."""
+        async with self._bus.serve(_info(), self._endpoints):
+            await stop.wait()
+
+
+def _unexpected(subject: str, fault: Exception) -> None:
+    log.error("request failed", subject=subject, exc_info=fault)
+
+
+def _info() -> ServiceInfo:
+    """How `nats micro ls` and the manager see this controller."""
+    return ServiceInfo(
+        name="controller",
+        version=version("deis-workflow"),
+        description="rules, state and the reconciler",
+        metadata={"started": timestamp(), "host": gethostname(), "pid": str(os.getpid())},
+    )
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the controller until `stop` is set (docs/architecture.md).
+
+    Raises CryptoError without a usable key file, SchemaError for a database of a newer version.
+    """
+    metrics = Metrics("controller")
+    async with AsyncExitStack() as stack:
+        db = await stack.enter_async_context(open_database(settings.database))
+        bus = await stack.enter_async_context(open_bus(settings.bus, "controller"))
+        nudges = Nudges()
+        stages = metrics.seconds("stage_seconds", "time each stage of a release took", ("stage",))
+        deps = Deps(
+            db=db,
+            bus=bus,
+            keyring=Keyring.open(settings.platform.secret_file),
+            runtime=LocalRuntime(bus),
+            objects=await stack.enter_async_context(open_objects(settings.objects)),
+            shipper=LogShipper(bus),
+            settings=settings,
+            nudge=nudges,
+            observe=lambda stage, seconds: stages.labels(stage).observe(seconds),
+        )
+        await run_parts((*_watched(deps, metrics), Started(deps, nudges, metrics)), stop)
+
+
+def _watched(deps: Deps, metrics: Metrics) -> tuple[Part, ...]:
+    """What works without database and bus."""
+    checks = {"database": deps.db.ready, "bus": deps.bus.ready}
+    return (HealthServer(deps.settings.health, metrics, checks), LoopLag(metrics))
+
+
+class Started:
+    """A part: everything that needs the schema, once the database has it."""
+
+    name = "controller"
+
+    def __init__(self, deps: Deps, nudges: Nudges, metrics: Metrics) -> None:
+        reports = Reports(deps).handlers()
+        leader = Leader(deps.db, nudges, lambda: LeaderTerm(deps))
+        leads = metrics.gauge("leader", "1 where this replica reconciles")
+        leads.set_function(lambda: float(leader.leads))
+        self._db = deps.db
+        self._parts: tuple[Part, ...] = (
+            Streams(deps.bus),
+            Serving(deps, metrics),
+            deps.shipper,
+            EventRelay(deps.db, deps.bus),
+            Consumer(deps.bus, DURABLE, reports, "reports", probe=deps.db.ready, around=line_of),
+            leader,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Migrate, however long the database takes to come, then run the parts."""
+        if await _migrated(self._db, stop):
+            await run_parts(self._parts, stop, GRACE_SECONDS)
+
+
+async def _migrated(db: Database, stop: asyncio.Event) -> bool:
+    for pause in delays(ceiling=1.0):
+        try:
+            await migrate(db, SCHEMA)
+        except Transient as fault:
+            log.warning("waiting for the database", fault=str(fault))
+            if await wait_for_stop(stop, pause):
+                return False
+        else:
+            return True
+    return False
+
+
+def main() -> None:
+    """The controller as a process of its own."""
+    run_service(serve, Settings)
