@@ -107,7 +107,7 @@ async def test_a_bad_place_leaves_the_consumer_where_it_is(bus: MemoryBus) -> No
     await history(bus)
     await automation.add(bus, BOT, cursors.BEGINNING)
     for wrong in (cursors.BadCursor, "x"), (cursors.Gone, "other-1"):
-        with pytest.raises(wrong[0]):  # type: ignore[call-overload]
+        with pytest.raises(wrong[0]):
             await automation.rewind(bus, BOT, wrong[1])
     assert await bus.durables("EVENTS") == ["automation-bot"]
 
