@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from integration.platform_up import Platform, platform_up
 from integration.servers import RunningNats, RunningPostgres, nats_server, postgres_server
 
 
@@ -40,4 +41,14 @@ async def nats() -> AsyncIterator[RunningNats]:
     """One NATS for the session, open to everybody; bus_rig.py empties it before each test."""
     with tempfile.TemporaryDirectory(prefix="deis-", ignore_cleanup_errors=True) as name:
         async with nats_server(Path(name)) as running:
+            yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def platform() -> AsyncIterator[Platform]:
+    """One whole platform for the session; tests take users and applications of their own names."""
+    with tempfile.TemporaryDirectory(prefix="deis-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        os.chmod(folder, 0o711)
+        async with platform_up(folder / "data") as running:
             yield running
