@@ -25,7 +25,7 @@ async def fresh_database(running: RunningPostgres, package: str = "") -> Databas
         return await _create(running, f"empty{next(_numbers)}", "template0")
     key = running.url, package
     if key not in _templates:
-        name = f"template{next(_numbers)}"
+        name = f"schema{next(_numbers)}"
         async with open_database(await _create(running, name, "template0")) as database:
             await migrate(database, package)
         _templates[key] = name
