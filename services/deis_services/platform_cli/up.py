@@ -105,8 +105,8 @@ class Up:
     async def _import(self, name: str) -> None:
         try:
             await asyncio.to_thread(self._door, name)
-        except ImportError as fault:
-            log.warning("service cannot be imported", service=name, fault=str(fault))
+        except Exception as fault:  # noqa: BLE001 - one service must not stop the others
+            log.warning("service cannot be imported", service=name, fault=repr(fault))
 
     def _certificate(self) -> None:
         if not self._options.certificate:
