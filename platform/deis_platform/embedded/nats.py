@@ -77,6 +77,15 @@ class Nats:
         self._choose_ports()
         self.write()
 
+    def adopt(self) -> None:
+        """The ports of a server that another process runs on this folder, for `write`."""
+        kept = json.loads((self._folder / "ports.json").read_text())
+        self._port, self._monitor = int(kept["port"]), int(kept["monitor"])
+
+    def running(self) -> list[int]:
+        """Process ids of the server on this folder, whoever started it."""
+        return orphans.started_with(str(self._configuration))
+
     def command(self) -> list[str]:
         """The server; everything else stands in the configuration."""
         return [str(self._binary), "--config", str(self._configuration)]

@@ -12,6 +12,7 @@ from deis_bus.contracts.access import (
     VisibleAnswer,
     VisibleApp,
 )
+from deis_bus.contracts.apps import APP_FIND, AppFind, AppFound
 from deis_bus.contracts.push import (
     APPS_ALIVE,
     KEY_LOOKUP,
@@ -49,6 +50,7 @@ class Internal:
             KEY_LOOKUP: self.key_lookup,
             REPO_OPEN: self.repo_open,
             APPS_ALIVE: self.apps_alive,
+            APP_FIND: self.app_find,
         }
 
     async def check(self, question: AccessCheck, _: Context) -> AccessAnswer:
@@ -123,3 +125,11 @@ class Internal:
                 "SELECT uuid::text AS uuid FROM apps WHERE uuid = ANY($1::uuid[])", asked
             )
         return AppsAliveAnswer(tuple(row["uuid"] for row in rows))
+
+    async def app_find(self, question: AppFind, _: Context) -> AppFound:
+        """The identity behind a name, for the operator's tools."""
+        async with self._deps.db.transaction() as tx:
+            uuid = await tx.fetchval("SELECT uuid::text FROM apps WHERE id = $1", question.app)
+        if uuid is None:
+            raise Refused(404, f"there is no application {question.app}")
+        return AppFound(uuid)
