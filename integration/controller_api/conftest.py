@@ -1,0 +1,33 @@
+"""A controller's API on a real database, with a bus and a runtime in memory."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from deis_bus.memory import MemoryBroker
+from deis_bus.streams import BUCKETS, STREAMS
+from deis_platform.groups import DatabaseSettings
+from deis_platform.runtime.memory import MemoryRuntime
+from integration.controller_api.rig import Api, empty
+from integration.controller_rig import OWNER, dependencies, settings_of
+from integration.databases import fresh_database
+from integration.servers import RunningPostgres
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_database(postgres: RunningPostgres) -> DatabaseSettings:
+    """One database for all tests of the API; each empties it first."""
+    return await fresh_database(postgres, OWNER)
+
+
+@pytest.fixture
+async def api(shared_database: DatabaseSettings, tmp_path: Path) -> AsyncIterator[Api]:
+    bus = MemoryBroker().bus("controller")
+    await bus.ensure(STREAMS, BUCKETS)
+    settings = settings_of(shared_database, tmp_path)
+    async with dependencies(settings, bus, MemoryRuntime(bus)) as deps:
+        async with deps.db.transaction() as tx:
+            await empty(tx)
+        yield Api(deps)
