@@ -1,0 +1,124 @@
+"""What must hold after any fault: rows, stream, instances and processes agree (DESIGN 1, promise 2)."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import asyncpg
+
+from deis_bus.streams import EVENTS
+from deis_platform.buses import open_bus
+from deis_platform.groups import BusSettings
+from integration.person import Person
+from integration.platform_up import Platform
+from integration.servers import until
+
+
+async def rows(platform: Platform, query: str, *args: object) -> list[asyncpg.Record]:
+    """What the platform's database says."""
+    password = (platform.data / "secrets" / "postgres").read_text()
+    connection = await asyncpg.connect(
+        str(platform.ready["database"]), password=password, ssl=False
+    )
+    try:
+        return list(await connection.fetch(query, *args))
+    finally:
+        await connection.close()
+
+
+async def stream_ids(platform: Platform) -> list[str]:
+    """The ids of all events on the stream, in its order."""
+    settings = BusSettings(
+        url=str(platform.ready["nats"]),
+        user="platform",
+        password_file=str(platform.data / "secrets" / "nats-platform"),
+    )
+    found: list[str] = []
+    async with open_bus(settings, "platform") as bus:
+        start = 1
+        while page := await bus.read(EVENTS.name, (), start, 500):
+            found += [message.headers["ce-id"] for message in page]
+            start = page[-1].sequence + 1
+    return found
+
+
+async def holds(platform: Platform, person: Person, app: str) -> None:
+    """Wait until nothing is under way any more, then check every promise."""
+    await until(lambda: _quiet(platform), "operations and pushes have ended", 60)
+    await _numbers(platform, app)
+    await _events(platform)
+    await until(lambda: _as_wanted(platform, person, app), "what runs is what is wanted", 60)
+
+
+async def _quiet(platform: Platform) -> bool:
+    open_ones = await rows(
+        platform,
+        """SELECT (SELECT count(*) FROM operations WHERE state IN ('queued', 'running'))
+                + (SELECT count(*) FROM pushes
+                   WHERE state IN ('receiving', 'queued', 'building', 'releasing')) AS n""",
+    )
+    return int(open_ones[0]["n"]) == 0
+
+
+async def _numbers(platform: Platform, app: str) -> None:
+    """Each release number is used once and none is left between two states."""
+    found = await rows(
+        platform,
+        """SELECT r.version, r.state FROM releases r JOIN apps a ON a.uuid = r.app
+           WHERE a.id = $1 ORDER BY r.version""",
+        app,
+    )
+    versions = [row["version"] for row in found]
+    assert versions == list(range(1, len(versions) + 1)), versions
+    assert {row["state"] for row in found} <= {"succeeded", "failed", "superseded"}, found
+
+
+async def _events(platform: Platform) -> None:
+    """Every committed event is on the stream, once, those of one app in the order of its rows."""
+    await until(lambda: _all_sent(platform), "every event has left the table", 60)
+    told = await stream_ids(platform)
+    assert len(told) == len(set(told)), "an event is on the stream twice"
+    written = await rows(platform, "SELECT id::text AS id, app FROM events ORDER BY seq")
+    place = {identity: number for number, identity in enumerate(told)}
+    missing = [row["id"] for row in written if row["id"] not in place]
+    assert not missing, f"{len(missing)} of {len(written)} events are not on the stream"
+    for app in {row["app"] for row in written}:
+        places = [place[row["id"]] for row in written if row["app"] == app]
+        assert places == sorted(places), f"events of {app} are out of order"
+
+
+async def _all_sent(platform: Platform) -> bool:
+    left = await rows(platform, "SELECT count(*) AS n FROM events WHERE sent IS NULL")
+    return int(left[0]["n"]) == 0
+
+
+async def _as_wanted(platform: Platform, person: Person, app: str) -> bool:
+    """As many instances as wanted, all of the wanted release, each one process and no more."""
+    wanted = await rows(platform, "SELECT structure, wanted_version FROM apps WHERE id = $1", app)
+    structure = json.loads(wanted[0]["structure"])
+    version = f"v{wanted[0]['wanted_version']}"
+    shown = await person.types("deis", "ps:list", "-a", app, "-o", "json", code=None)
+    if shown.code:
+        return False
+    instances = json.loads(shown.output)["results"]
+    up = [row for row in instances if row["state"] == "up" and row["release"] == version]
+    running = await asyncio.to_thread(leaders, app)
+    count = int(sum(structure.values()))
+    return len(instances) == len(up) == count == len(running)
+
+
+def leaders(app: str) -> list[int]:
+    """Session leaders that run for an application: one for each instance."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            environ = (folder / "environ").read_bytes().split(b"\0")
+            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue
+        ours = f"DEIS_APP={app}".encode() in environ
+        if ours and fields[0] not in "ZX" and fields[3] == folder.name:
+            found.append(int(folder.name))
+    return found
