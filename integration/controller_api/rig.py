@@ -63,13 +63,17 @@ class Api:
         once: str = "",
         request_id: str = "",
         stream: str = "",
+        at: Mapping[str, str] | None = None,
         **path: str,
     ) -> Reply:
-        """A request to an endpoint of the table by a user (or with a token) and its answer."""
+        """A request to an endpoint of the table by a user (or with a token) and its answer.
+
+        Parameters of the path by name, or as a mapping in `at`.
+        """
         sent = token or self.tokens.get(who, "")
         call = ApiCall(
             endpoint=name,
-            path=path,
+            path={**(at or {}), **path},
             query=dict(query or {}),
             body=msgspec.Raw(raw if body is None else msgspec.json.encode(body)),
             token=self.deps.keyring.token_hash(sent) if sent else "",
@@ -116,7 +120,7 @@ class Api:
         async with self.deps.db.transaction() as tx:
             return [dict(row) for row in await tx.fetch(query, *args)]
 
-    async def events(self) -> list[tuple[str, str, str, str]]:
+    async def events(self) -> list[tuple[str, str, bool, str]]:
         """Every event so far: type, application, whether it has an identity, actor."""
         rows = await self.rows(
             "SELECT type, app, appuuid <> '' AS known, actor FROM events ORDER BY seq"

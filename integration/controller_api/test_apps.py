@@ -175,7 +175,7 @@ async def test_domains(amber: Api) -> None:
     ):
         reply = await amber.send("domains.remove", "ada", app="amber", domain=name)
         assert reply.status == status, name
-    assert reply.body is None
+        assert status == 404 or reply.body is None
     foreign = await amber.send("domains.remove", "eve", app="elm", domain="www.example.com")
     assert (foreign.status, foreign.body) == (404, MISSING.format("Domain"))
 
@@ -190,8 +190,9 @@ async def test_a_host_somebody_has_is_not_an_apps_default(amber: Api) -> None:
 
 
 async def test_a_page_is_no_larger_than_a_message(amber: Api) -> None:
-    for _ in range(6):
-        release = await amber.deployed("amber")
+    for _ in range(5):
+        await amber.deployed("amber")
+    release = await amber.deployed("amber")
     async with amber.deps.db.transaction() as tx:
         await tx.execute("UPDATE builds SET dockerfile = repeat('x', 1000000)")
     page = (await amber.send("builds.list", "ada", app="amber", query={"limit": "6"})).body
@@ -206,7 +207,7 @@ async def test_a_null_character_is_in_no_path(amber: Api) -> None:
         ("keys.read", {"key": "a\0"}, {}),
         ("events.list", {}, {"app": "a\0"}),
     ):
-        reply = await amber.send(name, "ada", query=query, **path)
+        reply = await amber.send(name, "ada", query=query, at=path)
         assert (reply.status, reply.body) == (400, {"detail": "Null characters are not allowed."})
 
 
@@ -277,7 +278,7 @@ async def test_writes_that_wait_their_turn(amber: Api) -> None:
             {"type": "web", "instance": "amber-web-123-abc"},
         ),
     ):
-        reply = await amber.send(name, "bob", body, app="amber", **path)
+        reply = await amber.send(name, "bob", body, app="amber", at=path)
         assert reply.status == 202
         assert (reply.answer.app, reply.body) == ("amber", None)
         assert await queued(amber) == (kind, given)
@@ -385,7 +386,8 @@ async def test_hooks(amber: Api) -> None:
     for username, status in (("eve", 403), ("nobody", 403), ("ada", 404)):
         reply = await amber.send("hooks.keys.user", builder=True, app="amber", username=username)
         assert reply.status == status
-    assert reply.body == {"detail": "No Keys match the given query."}
+    keyless = await amber.send("hooks.keys.user", builder=True, app="amber", username="ada")
+    assert keyless.body == {"detail": "No Keys match the given query."}
     given = {"receive_user": "bob", "receive_repo": "amber"}
     config = await amber.send("hooks.config", builder=True, body=given)
     assert config.body["values"] == {"BUILDPACK_URL": "https://example.com/x"}

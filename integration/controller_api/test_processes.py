@@ -80,15 +80,16 @@ async def test_a_command_needs_a_build(amber: Api) -> None:
     ):
         reply = await amber.send("apps.run", "ada", body, app="amber", stream="s1")
         assert (reply.status, reply.body) == (400, {"detail": text})
-    for body, field in (
+    wrong: tuple[tuple[dict[str, object], str], ...] = (
         ({"command": ["ls"]}, "command"),
         ({"command": "x" * 100_001}, "command"),
         ({"command": "a\0b"}, "command"),
         ({"command": "ls", "columns": 0}, "columns"),
         ({"command": "ls", "rows": "24"}, "rows"),
         ({"command": "ls", "tty": "perhaps"}, "tty"),
-    ):
-        reply = await amber.send("apps.run", "ada", body, app="amber", stream="s1")
+    )
+    for asked, field in wrong:
+        reply = await amber.send("apps.run", "ada", asked, app="amber", stream="s1")
         assert (reply.status, list(reply.body)) == (400, [field])
     assert "app.run" not in [event[0] for event in await amber.events()]
 

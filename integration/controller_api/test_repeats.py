@@ -88,7 +88,7 @@ async def test_a_key_belongs_to_caller_route_and_body(amber: Api) -> None:
         ("apps.scale", body, {}),
         ("pods.restart.type", body, {"type": "web"}),
     ):
-        reply = await amber.send(name, "ada", given, app="amber", once="k1", **path)
+        reply = await amber.send(name, "ada", given, app="amber", once="k1", at=path)
         assert reply.status == 422
         assert reply.body == {"detail": "This Idempotency-Key was used for another request"}
     bobs = await amber.send("config.set", "bob", body, app="amber", once="k1")

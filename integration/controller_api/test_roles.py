@@ -168,7 +168,7 @@ class World:
             token=self.token(role),
             builder=role == "builder",
             stream="s1" if endpoint.kind == Kind.STREAM else "",
-            **path,
+            at=path,
         )
 
     async def digest(self) -> dict[str, str]:
@@ -256,9 +256,9 @@ async def test_a_missing_app_is_told_to_who_is_known(world: World) -> None:
         path = dict(PATHS.get(endpoint.name, {})) | {"app": "nowhere"}
         body = BODIES.get(endpoint.name)
         for role, status in (("stranger", 404), ("admin", 404), ("", 401)):
-            reply = await world.api.send(endpoint.name, role, body, **path)
+            reply = await world.api.send(endpoint.name, role, body, at=path)
             assert reply.status == status, (endpoint.name, role)
-        assert (await world.api.send(endpoint.name, "admin", body, **path)).body == (
+        assert (await world.api.send(endpoint.name, "admin", body, at=path)).body == (
             "No App matches the given query."
         )
 
@@ -282,7 +282,7 @@ async def test_a_body_that_is_no_object_changes_nothing(world: World) -> None:
         path = dict(PATHS.get(endpoint.name, {})) | (APP if "{app}" in endpoint.path else {})
         for raw in (b'["a"]', b'"a"', b"7"):
             before = await world.digest()
-            reply = await world.api.send(endpoint.name, "admin", raw=raw, **path)
+            reply = await world.api.send(endpoint.name, "admin", raw=raw, at=path)
             if reply.status < 400:  # an endpoint that reads no body
                 await world.build()
                 continue
