@@ -6,6 +6,8 @@ import errno
 import os
 import secrets
 import shutil
+import stat
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import IO, TypeVar
 from deis_bus.errors import Transient
 from deis_platform.objects.port import (
     CHUNK_BYTES,
+    BadKey,
     NoObject,
     ObjectInfo,
     StoreFull,
@@ -25,11 +28,13 @@ from deis_platform.objects.port import (
 T = TypeVar("T")
 WRITING = ".writing"
 """Where objects grow before they get their names; no key begins with a dot."""
+STALE_SECONDS = 24 * 3600.0
+"""Longer than any upload; the folder is shared with other processes that write."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DirectoryStore:
-    """Implements ObjectStore. `folder` is made; what an earlier run left half-written goes."""
+    """Implements ObjectStore. `folder` is made when it is needed."""
 
     def __init__(self, folder: Path, *, min_free_bytes: int = 0) -> None:
         self._folder = folder
@@ -40,26 +45,34 @@ class DirectoryStore:
     ) -> ObjectInfo:
         """Into a file of its own, synced, then renamed."""
         path = self._path(key)
-        fresh, file = await _off_loop(self._new_file)
+        fresh = self._folder / WRITING / secrets.token_hex(16)
         try:
-            size = await _fill(file, chunks, max_bytes)
-            await _off_loop(lambda: _settle(file, fresh, path))
-        except BaseException:
-            file.close()
-            with contextlib.suppress(FileNotFoundError):
-                fresh.unlink()
-            raise
-        return await self.head(key) if size >= 0 else ObjectInfo(key, size, "")
+            with self._new_file(fresh) as file:
+                await _fill(file, chunks, max_bytes)
+                return await _off_loop(lambda: _settle(file, fresh, path, key))
+        finally:
+            fresh.unlink(missing_ok=True)  # gone already where all went well
+
+    async def sweep(self, older_than: float = STALE_SECONDS) -> int:
+        """Remove what nobody finished writing: killed writers leave it. Gives how many files."""
+
+        def remove() -> int:
+            limit, found = time.time() - older_than, 0
+            for path in (self._folder / WRITING).glob("*"):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.stat().st_mtime <= limit:
+                        path.unlink()
+                        found += 1
+            return found
+
+        return await _off_loop(remove)
 
     @asynccontextmanager
     async def get(self, key: str) -> AsyncIterator[tuple[ObjectInfo, AsyncIterator[bytes]]]:
         """An open file keeps its content though its name may go."""
         path = self._path(key)
-        file = await _off_loop(lambda: _open(path, key))
-        try:
+        with _opened(path, key) as file:
             yield _info(key, os.fstat(file.fileno())), _chunks(file)
-        finally:
-            file.close()
 
     async def head(self, key: str) -> ObjectInfo:
         """From the file's own entry."""
@@ -107,11 +120,14 @@ class DirectoryStore:
     def _path(self, key: str) -> Path:
         return self._folder / check_key(key)
 
-    def _new_file(self) -> tuple[Path, IO[bytes]]:
-        fresh = self._made(self._folder / WRITING) / secrets.token_hex(16)
-        return fresh, fresh.open("xb", buffering=0)
+    def _new_file(self, fresh: Path) -> IO[bytes]:
+        with _mapped():
+            self._made(fresh.parent)
+            return fresh.open("xb", buffering=0)
 
     def _made(self, folder: Path) -> Path:
+        # The mode holds for the last folder only; what lies below the first is closed by it.
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
@@ -131,14 +147,13 @@ class DirectoryStore:
                 parent.rmdir()
 
 
-async def _fill(file: IO[bytes], chunks: AsyncIterator[bytes], max_bytes: int) -> int:
+async def _fill(file: IO[bytes], chunks: AsyncIterator[bytes], max_bytes: int) -> None:
     size = 0
     async for chunk in chunks:
         size += len(chunk)
         if max_bytes and size > max_bytes:
             raise TooLarge(f"more than {max_bytes} bytes")
         await _off_loop(lambda chunk=chunk: _write(file, chunk))  # type: ignore[misc]
-    return size
 
 
 def _write(file: IO[bytes], chunk: bytes) -> None:
@@ -147,10 +162,10 @@ def _write(file: IO[bytes], chunk: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def _settle(file: IO[bytes], fresh: Path, path: Path) -> None:
+def _settle(file: IO[bytes], fresh: Path, path: Path, key: str) -> ObjectInfo:
     """On disk first, then under its name, then the name on disk."""
     os.fsync(file.fileno())
-    file.close()
+    info = _info(key, os.fstat(file.fileno()))
     while True:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # A delete may take the empty folder away before the rename.
@@ -162,25 +177,34 @@ def _settle(file: IO[bytes], fresh: Path, path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    return info
 
 
-def _open(path: Path, key: str) -> IO[bytes]:
-    try:
-        return path.open("rb")
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise NoObject(key) from None
+def _opened(path: Path, key: str) -> IO[bytes]:
+    with _mapped():
+        try:
+            if path.is_file():
+                return path.open("rb", buffering=0)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+    raise NoObject(key)
 
 
 def _stat(path: Path, key: str) -> os.stat_result:
     try:
-        return path.stat()
+        found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         raise NoObject(key) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise NoObject(key)
+    return found
 
 
-def _info(key: str, stat: os.stat_result) -> ObjectInfo:
+def _info(key: str, found: os.stat_result) -> ObjectInfo:
     # A new content is a new file: its number and times tell it from the one before.
-    return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}")
+    return ObjectInfo(
+        key, found.st_size, f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
+    )
 
 
 async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
@@ -189,8 +213,25 @@ async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _off_loop(call: Callable[[], T]) -> T:
+    """In a thread. A cancelled caller waits for its end too: a file must not be closed under it."""
+    with _mapped():
+        task = asyncio.create_task(asyncio.to_thread(call))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()  # read, or it would be reported as never retrieved
+            raise
+
+
+@contextlib.contextmanager
+def _mapped() -> Iterator[None]:
     try:
-        return await asyncio.to_thread(call)
+        yield
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as fault:
+        # A file system has no object beside others that begin with its key and a slash.
+        raise BadKey("the key lies within another object, or others lie within it") from fault
     except OSError as fault:
         if fault.errno in _FULL:
             raise StoreFull("the object store is full") from fault

@@ -79,6 +79,8 @@ class Artifacts:
             info = await self._objects.put(key, self._chunks(request), max_bytes=self._limit)
         except TooLarge:
             return self._too_large()
+        except BadKey as fault:
+            return problem(400, str(fault))
         except StoreFull as fault:
             return problem(507, str(fault))
         except TimeoutError:

@@ -1,6 +1,5 @@
 """One HTTP request as one request on the bus (DESIGN 4, Requests)."""
 
-import asyncio
 import re
 import secrets
 
@@ -13,8 +12,9 @@ from deis_bus.clock import new_id
 from deis_bus.contracts.http import NOTHING, ApiAnswer, ApiCall, method
 from deis_bus.errors import Refused, Transient
 from deis_bus.ports import Bus
-from deis_services.gateway.answers import away
+from deis_services.gateway.answers import away, problem
 from deis_services.gateway.credentials import Credentials, client_address
+from deis_services.gateway.detached import Detached
 from deis_services.gateway.parse import Found
 
 _METHODS = {endpoint.name: method(endpoint.name) for endpoint in ENDPOINTS}
@@ -29,24 +29,24 @@ class Calls:
         self._bus = bus
         self._credentials = credentials
         self._seconds = seconds
-        self._sent: set[asyncio.Task[ApiAnswer]] = set()
+        self._detached = Detached()
 
     def make(self, request: web.Request, found: Found, body: msgspec.Raw = NOTHING) -> ApiCall:
-        """The call of a request."""
+        """The call of a request. Raises Problem 400 for a header that cannot be one."""
         headers = request.headers
         secure = headers.get("X-Forwarded-Proto", request.scheme) == "https"
         trace = headers.get("traceparent", "")
         return ApiCall(
             endpoint=found.endpoint.name,
             path=found.path,
-            query=dict(request.query),
+            query={_text(name): _text(value) for name, value in request.query.items()},
             body=body,
             token=self._credentials.token(headers),
             builder=self._credentials.builder(headers),
-            url=f"{'https' if secure else 'http'}://{request.host}{request.rel_url.raw_path}",
+            url=f"{'https' if secure else 'http'}://{_text(request.host)}{request.rel_url.raw_path}",
             address=client_address(request.remote or "", headers.get("X-Forwarded-For", "")),
             request_id=new_id(),
-            idempotency_key=headers.get("Idempotency-Key", "")[:MAX_KEY],
+            idempotency_key=_key(headers.get("Idempotency-Key", "")),
             respond_async=prefers_async(headers.get("Prefer", "")),
             traceparent=trace if _TRACE.fullmatch(trace) else new_trace(),
         )
@@ -56,15 +56,7 @@ class Calls:
 
         What was sent goes on when the client goes away: it may have changed something.
         """
-        task = asyncio.create_task(self._ask(call))
-        self._sent.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
-
-    def _ended(self, task: asyncio.Task[ApiAnswer]) -> None:
-        self._sent.discard(task)
-        if not task.cancelled():
-            task.exception()  # read, or it would be reported as never retrieved
+        return await self._detached.run(self._ask(call))
 
     async def _ask(self, call: ApiCall) -> ApiAnswer:
         try:
@@ -83,6 +75,17 @@ class Calls:
             return ApiAnswer(status=fault.code, body=msgspec.Raw(body))
         except Transient as fault:
             raise away() from fault
+
+
+def _key(text: str) -> str:
+    if len(text) > MAX_KEY or not (text.isascii() and text.isprintable()):
+        raise problem(400, f"Idempotency-Key has at most {MAX_KEY} characters, all of ASCII.")
+    return text
+
+
+def _text(raw: str) -> str:
+    """Bytes that are no UTF-8 come as surrogates, which no JSON can hold."""
+    return raw.encode(errors="replace").decode()
 
 
 def prefers_async(prefer: str) -> bool:

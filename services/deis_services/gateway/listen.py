@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from deis_bus import subjects
 from deis_bus.errors import Transient
 from deis_bus.ports import Bus, Received
 
@@ -36,3 +37,10 @@ async def _next(messages: AsyncIterator[Received], stopped: asyncio.Task[bool]) 
             with contextlib.suppress(asyncio.CancelledError):
                 await coming
     return None if coming.cancelled() else coming.result()
+
+
+def subject_of(app: str, kind: str) -> str:
+    """Events of an application, of a type, of both, or all; empty stands for any."""
+    if kind:
+        return subjects.event(app, kind) if app else f"deis.event.*.{kind}"
+    return f"deis.event.{app}.>" if app else subjects.EVENTS

@@ -6,12 +6,12 @@ import contextlib
 import msgspec
 import structlog
 
-from deis_bus import rpc, subjects
+from deis_bus import rpc
 from deis_bus.contracts.http import OPERATION_READ, ApiAnswer, OperationRead, OperationState
 from deis_bus.errors import BusError, Refused, Transient
 from deis_bus.events.releases import OperationDone
 from deis_bus.ports import Bus
-from deis_services.gateway.listen import listen
+from deis_services.gateway.listen import listen, subject_of
 
 log = structlog.get_logger(__name__)
 READ_AGAIN_SECONDS = 5.0
@@ -31,9 +31,7 @@ class Operations:
     async def run(self, stop: asyncio.Event) -> None:
         """Listen for ends until stopped."""
         done = msgspec.json.Decoder(OperationDone).decode
-        async for message in listen(
-            self._bus, subjects.event("{}", "operation.done").replace("{}", "*"), stop
-        ):
+        async for message in listen(self._bus, subject_of("", OperationDone.TYPE), stop):
             try:
                 operation = done(message.data).operation
             except msgspec.MsgspecError:
@@ -55,11 +53,16 @@ class Operations:
         waiters.add(woken)
         try:
             while True:
-                answer = await self._ended(operation)
-                if answer is not None:
-                    return answer
+                pause = self._again
+                try:
+                    answer = await self._ended(operation)
+                    if answer is not None:
+                        return answer
+                except Transient as fault:
+                    log.info("cannot be read now", operation=operation, fault=str(fault))
+                    pause = min(AWAY_SECONDS, self._again)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), self._again)
+                    await asyncio.wait_for(woken.wait(), pause)
                 woken.clear()
         finally:
             waiters.discard(woken)
@@ -67,15 +70,14 @@ class Operations:
                 self._waiting.pop(operation, None)
 
     async def _ended(self, operation: str) -> ApiAnswer | None:
+        """Its answer once it has ended. Raises Transient while nobody can say."""
         try:
             return (await self._read(operation)).answer
         except Refused as fault:
+            if fault.code >= 500:
+                raise Transient(fault.detail) from fault
             body = msgspec.json.encode({"detail": fault.detail})
             return ApiAnswer(status=fault.code, body=msgspec.Raw(body))
-        except Transient as fault:
-            log.info("an operation cannot be read now", operation=operation, fault=str(fault))
-            await asyncio.sleep(min(AWAY_SECONDS, self._again))
-            return None
 
     async def _read(self, operation: str) -> OperationState:
         return await rpc.call(self._bus, OPERATION_READ, OperationRead(operation), seconds=10.0)

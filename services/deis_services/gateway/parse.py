@@ -23,7 +23,6 @@ class Found(msgspec.Struct, frozen=True):
 class _Route(msgspec.Struct, frozen=True):
     pattern: re.Pattern[str]
     methods: dict[str, Endpoint]
-    allow: str
 
 
 class Routes:
@@ -35,31 +34,32 @@ class Routes:
             by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
         self._by_noun: dict[str, list[_Route]] = {}
         for path, methods in by_path.items():
-            route = _Route(_compiled(path), methods, ", ".join(_offered(methods)))
-            self._by_noun.setdefault(_noun(path), []).append(route)
+            self._by_noun.setdefault(_noun(path), []).append(_Route(_compiled(path), methods))
 
     def find(self, method: str, path: str) -> Found | str | None:
         """The endpoint; the offered methods where this one is not; None for an unknown path."""
-        allow: list[str] = []
         asked = "GET" if method == "HEAD" else method
+        found: tuple[Endpoint, dict[str, str]] | None = None
+        offered: set[str] = set()
         for route in self._by_noun.get(_noun(path), ()):
             match = route.pattern.fullmatch(path)
             if match is None:
                 continue
-            endpoint = route.methods.get(asked)
-            if endpoint is not None:
-                return Found(endpoint, match.groupdict(), route.allow)
-            allow.append(route.allow)
-        return ", ".join(allow) or None
+            offered.update(route.methods)
+            if found is None and asked in route.methods:
+                found = route.methods[asked], match.groupdict()
+        if found is not None:
+            return Found(*found, _allow(offered))
+        return _allow(offered) if offered else None
 
 
 def _noun(path: str) -> str:
     return path.split("/", 3)[2] if path.count("/") > 1 else ""
 
 
-def _offered(methods: Iterable[str]) -> list[str]:
+def _allow(methods: Iterable[str]) -> str:
     given = sorted(methods)
-    return [*given, *(["HEAD"] if "GET" in given else []), "OPTIONS"]
+    return ", ".join([*given, *(["HEAD"] if "GET" in given else []), "OPTIONS"])
 
 
 def _compiled(path: str) -> re.Pattern[str]:

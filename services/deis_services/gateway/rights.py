@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+from typing import TypeVar
 
-from deis_bus import rpc, subjects
+import msgspec
+
+from deis_bus import rpc
 from deis_bus.contracts.access import (
     ACCESS_CHECK,
     VISIBLE,
@@ -15,9 +18,13 @@ from deis_bus.contracts.access import (
 from deis_bus.errors import Refused, Transient
 from deis_bus.events import apps
 from deis_bus.ports import Bus
-from deis_services.gateway.listen import listen
+from deis_services.gateway.listen import listen, subject_of
 
+Q = TypeVar("Q", bound=msgspec.Struct)
+A = TypeVar("A")
 AGAIN_SECONDS = 15.0
+ASK_SECONDS = 10.0
+AWAY_SECONDS = 1.0
 _NEWS = (
     apps.ShareGranted,
     apps.ShareRevoked,
@@ -44,26 +51,38 @@ class Rights:
         """Listen for what changes rights until stopped."""
         async with asyncio.TaskGroup() as group:
             for event in _NEWS:
-                group.create_task(self._listen(f"deis.event.*.{event.TYPE}", stop))
+                group.create_task(self._listen(subject_of("", event.TYPE), stop))
 
     async def _listen(self, subject: str, stop: asyncio.Event) -> None:
         async for _ in listen(self._bus, subject, stop):
             self._news.set()
             self._news = asyncio.Event()
 
-    async def news(self) -> None:
-        """Wait until somebody's rights changed, or long enough to look anyway."""
+    def next_news(self) -> asyncio.Event:
+        """Set by the next news. Taken before a question, news while it is asked count as well."""
+        return self._news
+
+    async def news(self, news: asyncio.Event) -> None:
+        """Wait for news that `next_news` gave, or long enough to look anyway."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), self._again)
+            await asyncio.wait_for(news.wait(), self._again)
 
     async def check(self, token: str, action: str, app: str = "") -> AccessAnswer:
-        """May they? Raises Refused or Transient."""
+        """May they? Raises Refused 401, 403 or 404, or Transient while nobody can say."""
         question = AccessCheck(token=token, action=action, app=app)
-        return await rpc.call(self._bus, ACCESS_CHECK, question, seconds=10.0)
+        return await self._ask(ACCESS_CHECK, question)
 
     async def visible(self, token: str) -> VisibleAnswer:
-        """Which applications they see. Raises Refused or Transient."""
-        return await rpc.call(self._bus, VISIBLE, Visible(token), seconds=10.0)
+        """Which applications they see. Raises Refused 401, or Transient."""
+        return await self._ask(VISIBLE, Visible(token))
+
+    async def _ask(self, method: rpc.Method[Q, A], question: Q) -> A:
+        try:
+            return await rpc.call(self._bus, method, question, seconds=ASK_SECONDS)
+        except Refused as fault:
+            if fault.code >= 500:  # no verdict: a bug, or too late
+                raise Transient(fault.detail) from fault
+            raise
 
     async def until_revoked(self, token: str, action: str, app: str, appuuid: str = "") -> None:
         """Return when they may no longer, or the application is gone or another one.
@@ -71,20 +90,18 @@ class Rights:
         While nobody can say, the stream stays: an outage revokes nothing.
         """
         while True:
-            # Taken before the question: news that come while it is asked count as well.
             news = self._news
             try:
                 now = await self.check(token, action, app)
             except Refused:
                 return
             except Transient:
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(AWAY_SECONDS)
                 continue
             appuuid = appuuid or now.appuuid
             if now.appuuid != appuuid:
                 return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), self._again)
+            await self.news(news)
 
 
 READY = AccessCheck(token="", action="root.read")
@@ -100,10 +117,3 @@ async def controller_ready(bus: Bus) -> bool:
     except Transient:
         return False
     return True
-
-
-def subject_of(app: str, kind: str) -> str:
-    """Events of an application, of a type, of both, or all; empty stands for any."""
-    if kind:
-        return subjects.event(app, kind) if app else f"deis.event.*.{kind}"
-    return f"deis.event.{app}.>" if app else subjects.EVENTS

@@ -10,12 +10,20 @@ from deis_bus.contracts.http import ApiCall
 from deis_bus.ports import Bus
 from deis_services.gateway.answers import away
 from deis_services.gateway.calls import Calls
+from deis_services.gateway.detached import Detached
 from deis_services.gateway.rights import Rights
 
 T = TypeVar("T")
 SEND_SECONDS = 60.0
 """A client that takes nothing for this long is given up."""
 QUEUED = 64
+
+
+class Cut(ConnectionError):
+    """The stream ends before what it shows does: a client must not take that for the end.
+
+    It comes again, and is told then why it may not.
+    """
 
 
 class Streams:
@@ -27,6 +35,7 @@ class Streams:
         self.bus = bus
         self.calls = calls
         self.rights = rights
+        self.detached = Detached()
         self._free = limit
         self._ending = asyncio.Event()
 
@@ -43,13 +52,18 @@ class Streams:
     def __exit__(self, *_: object) -> None:
         self._free += 1
 
-    async def ended(self) -> None:
+    async def stopping(self) -> None:
         """Return when the gateway stops."""
         await self._ending.wait()
 
     async def revoked(self, call: ApiCall, app: str = "", appuuid: str = "") -> None:
         """Return when the caller may no longer do this."""
         await self.rights.until_revoked(call.token, call.endpoint, app, appuuid)
+
+    async def whole(self, work: Awaitable[None], revoked: Awaitable[None]) -> None:
+        """Do the work to its end; raises Cut when the right or the gateway ends before it."""
+        if await first(work, revoked, self.stopping()):
+            raise Cut("the right was revoked, or the gateway stops")
 
 
 class Sender:

@@ -9,7 +9,7 @@ from deis_bus.contracts.http import ApiAnswer, ApiCall
 from deis_bus.ports import Received
 from deis_bus.streams import BUILDLOGS
 from deis_services.gateway.answers import Problem, of_answer
-from deis_services.gateway.streams.base import Pump, Sender, Streams, first
+from deis_services.gateway.streams.base import Pump, Sender, Streams
 
 LOOK_SECONDS = 5.0
 LAST_SECONDS = 1.0
@@ -33,7 +33,7 @@ async def build_output(streams: Streams, request: web.Request, call: ApiCall) ->
     with streams:
         sender = Sender(request, "text/plain; charset=utf-8", Deis_Stream="build")
         await sender.open()
-        await first(
+        await streams.whole(
             _relay(streams, call, build, sender),
             streams.revoked(call, build.app, build.appuuid),
         )

@@ -8,7 +8,7 @@ from deis_bus.contracts.http import ApiCall
 from deis_bus.errors import StreamClosed
 from deis_bus.ports import ByteStream
 from deis_services.gateway.answers import of_answer
-from deis_services.gateway.streams.base import Sender, Streams, first
+from deis_services.gateway.streams.base import Cut, Sender, Streams
 
 MARK = {"Deis_Stream": "logs"}
 """Tells a client that the answer follows; the original's ends."""
@@ -28,18 +28,20 @@ async def logs(streams: Streams, request: web.Request, call: ApiCall) -> web.Str
                 return of_answer(answer)
             sender = Sender(request, "text/plain; charset=utf-8", **MARK)
             await sender.open()
-            await first(_relay(stream, sender), streams.revoked(call, call.path["app"]))
+            await streams.whole(_relay(stream, sender), streams.revoked(call, call.path["app"]))
             return await sender.close()
         finally:
             await stream.close()
 
 
 async def _relay(stream: ByteStream, sender: Sender) -> None:
+    """Until the logger ends it, which it does for an application that is gone."""
     try:
         async for frame in stream.frames():
             if frame.kind == "data":
                 await sender.send(frame.data)
-            elif frame.kind == "end":
+            elif frame.kind in ("end", "exit"):
                 return
-    except StreamClosed:
-        return
+    except StreamClosed as fault:
+        raise Cut(str(fault)) from fault
+    raise Cut("the logger ended the stream")

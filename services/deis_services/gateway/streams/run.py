@@ -7,7 +7,7 @@ from deis_bus.clock import new_id
 from deis_bus.contracts.http import ApiCall
 from deis_bus.errors import StreamClosed
 from deis_bus.ports import ByteStream
-from deis_services.gateway.answers import of_answer, problem
+from deis_services.gateway.answers import away, of_answer, problem
 from deis_services.gateway.streams.base import Streams, first
 
 OUTPUT_LIMIT = 1024 * 1024
@@ -53,8 +53,15 @@ class _Started(msgspec.Struct, frozen=True):
     instance: str = ""
 
 
-async def run(streams: Streams, request: web.Request, call: ApiCall) -> web.StreamResponse:
-    """`POST …/run`: waits for the command, answers exit code and output."""
+async def run(streams: Streams, _: web.Request, call: ApiCall) -> web.StreamResponse:
+    """`POST …/run`: waits for the command, answers exit code and output.
+
+    Like any change it is finished whether or not its client waits (DESIGN 5).
+    """
+    return await streams.detached.run(_run(streams, call))
+
+
+async def _run(streams: Streams, call: ApiCall) -> web.Response:
     with streams:
         stream = await streams.bus.open_stream(new_id(), "opener")
         try:
@@ -63,16 +70,25 @@ async def run(streams: Streams, request: web.Request, call: ApiCall) -> web.Stre
                 return of_answer(answer)
             started = msgspec.json.decode(bytes(answer.body), type=_Started)
             ran = Ran()
-            ended = await first(_whole(stream, ran), streams.revoked(call, call.path["app"]))
-            if ended == 1:
-                await stream.cancel("the right was revoked")
-                raise problem(403, "You do not have permission to perform this action.")
+            await _follow(streams, call, stream, ran)
         finally:
             await stream.close()
     if ran.code is None:
         raise problem(503, f"{started.instance} (run): {ran.reason or 'the command was lost'}")
     body = msgspec.json.encode({"exit_code": ran.code, "output": ran.output})
     return web.Response(body=body, content_type="application/json")
+
+
+async def _follow(streams: Streams, call: ApiCall, stream: ByteStream, ran: Ran) -> None:
+    """Until the command ends. Raises Problem when the right or the gateway ends before."""
+    revoked = streams.revoked(call, call.path["app"])
+    ended = await first(_whole(stream, ran), revoked, streams.stopping())
+    if ended == 1:
+        await stream.cancel("the right was revoked")
+        raise problem(403, "You do not have permission to perform this action.")
+    if ended == 2:
+        await stream.cancel("the gateway stops")
+        raise away()
 
 
 async def _whole(stream: ByteStream, ran: Ran) -> None:

@@ -6,6 +6,7 @@ first `{"type": "start", "command": …, "tty", "columns", "rows"}` from the cli
 """
 
 import asyncio
+import contextlib
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -20,6 +21,8 @@ from deis_services.gateway.streams.base import SEND_SECONDS, Streams, first
 PROTOCOL = "deis.run.v1"
 START_SECONDS = 15.0
 HEARTBEAT_SECONDS = 20.0
+_REASONS = ("", "the client is gone", "the right was revoked", "the gateway stops")
+"""Why a command is ended, by which part of `_join` came to its end."""
 MAX_MESSAGE = 256 * 1024 + 1
 
 
@@ -107,15 +110,19 @@ async def _join(
             _outward(stream, socket),
             _inward(socket, stream),
             streams.revoked(call, call.path["app"]),
+            streams.stopping(),
         )
-    except (StreamClosed, ConnectionResetError, TimeoutError):
-        ended = 1
-    if ended == 0:
+        reason = _REASONS[ended]
+    except StreamClosed as fault:
+        reason = str(fault) or "the runtime is gone"
+    except (ConnectionError, TimeoutError):
+        reason = _REASONS[1]
+    if not reason:
         return
-    reason = "the right was revoked" if ended == 2 else "the client is gone"
     await stream.cancel(reason)
     if not socket.closed:
-        await socket.send_json({"type": "cancel", "reason": reason})
+        with contextlib.suppress(ConnectionError):
+            await socket.send_json({"type": "cancel", "reason": reason})
 
 
 async def _outward(stream: ByteStream, socket: web.WebSocketResponse) -> None:
