@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
+from deis_services.platform_cli import arguments
 from deis_services.platform_cli.services import SERVICES, Serve
 
 
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     run.set_defaults(run=run_one)
     run.add_argument("service", choices=sorted(SERVICES), metavar="SERVICE")
 
+    arguments.add(commands)
     commands.add_parser("version", help="print the version").set_defaults(run=run_version)
     return top
 

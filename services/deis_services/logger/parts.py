@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from deis_bus import subjects
 from deis_bus.consumer import Consumer, Delivered
 from deis_bus.contracts.logs import DROP, FOLLOW, MAX_LINE_BYTES, TAIL, Drop, Follow, Lines, Tail
 from deis_bus.contracts.push import APPS_ALIVE, AppsAlive
@@ -28,7 +27,7 @@ from deis_services.logger.settings import Settings
 log = get_logger(__name__)
 
 DURABLE = Durable(
-    name="logger", stream=EVENTS.name, filters=(subjects.event("*", AppDestroyed.TYPE),)
+    name="logger", stream=EVENTS.name, filters=(f"deis.event.*.{AppDestroyed.TYPE}",)
 )
 """Shared by the replicas: one hears of a destroyed application, the others by `Sweep`."""
 ANSWER_BYTES = 4 * 1024 * 1024

@@ -22,11 +22,13 @@ from deis_platform.embedded.keeper import Keeper
 from deis_platform.logs import get_logger
 from deis_platform.runner import Part, new_loop, restarting, run_parts
 from deis_services.platform_cli import certificate, checks, probe, schema, screen
+from deis_services.platform_cli.automation_end import AutomationsEnd
 from deis_services.platform_cli.folder import DataFolder, opened
 from deis_services.platform_cli.logfile import PlatformLog
 from deis_services.platform_cli.options import Options, data_folder
 from deis_services.platform_cli.parts import InProcess, OwnProcess
 from deis_services.platform_cli.plan import Plan, environments, make, own_environment
+from deis_services.platform_cli.reach import Reach
 from deis_services.platform_cli.servers import Embedded
 from deis_services.platform_cli.services import SERVICES, Door
 
@@ -118,6 +120,7 @@ class Up:
     ) -> None:
         parts = self._parts(servers, keeper)
         first = [part for part in parts if part.name != "router"]
+        first.append(self._automations(servers))
         last = [part for part in parts if part.name == "router"]
         ends = [asyncio.Event(), asyncio.Event(), asyncio.Event()]
         async with asyncio.TaskGroup() as group:
@@ -143,6 +146,14 @@ class Up:
             OwnProcess(name, told[name], keeper, self._folder.log_file) for name in self._names
         ]
         return [restarting(process) for process in self._processes]
+
+    def _automations(self, servers: Embedded) -> Part:
+        """Automations end with their applications; the users of the bus are ours to write."""
+        ready = {"nats": servers.addresses.nats_url, "pids": servers.pids()}
+        found = Reach(
+            data=self._plan.data, options=self._options, ready=ready, environ=self._environ
+        )
+        return restarting(AutomationsEnd(found))
 
     async def _announce(self, servers: Embedded, keeper: Keeper, started: float) -> None:
         """Once everything answers: ready.json, and the addresses on the terminal."""
@@ -177,6 +188,7 @@ class Up:
             "nats": addresses.nats_url,
             "database": addresses.database_url,
             "data": str(plan.data),
+            "services": list(self._names),
             "pid": os.getpid(),
             "pids": {"keeper": keeper.pid, **servers.pids(), **processes},
         }

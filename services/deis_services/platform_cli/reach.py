@@ -1,0 +1,87 @@
+"""How an operator's command reaches bus and database: the running platform's, or outside ones."""
+
+import os
+import shlex
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from deis_bus.ports import Bus
+from deis_bus.users import OPERATOR
+from deis_platform.buses import open_bus
+from deis_platform.embedded.errors import ServerFailed
+from deis_platform.groups import BusSettings, DatabaseSettings
+from deis_platform.settings import load
+from deis_services.platform_cli import folder
+from deis_services.platform_cli.options import Options, data_folder
+
+ANSWER_SECONDS = 5.0
+"""How long a command waits for a bus that does not answer."""
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things are; `ready` is empty while no platform runs on `data`."""
+
+    data: Path
+    options: Options
+    ready: dict[str, Any]
+    environ: Mapping[str, str]
+
+    @property
+    def embedded_nats(self) -> bool:
+        """Whether the platform's NATS is its own, and its users ours to write."""
+        return not self.options.nats_url and "nats" in self.ready.get("pids", {"nats": 0})
+
+    def bus(self) -> BusSettings:
+        """As operator. Raises ServerFailed when there is no platform and no outside NATS."""
+        if not self.embedded_nats:
+            url = self.options.nats_url or str(self.ready["nats"])
+            return load(BusSettings, {**self.environ, "DEIS_NATS_URL": url})
+        password = str(self.data / "secrets" / f"nats-{OPERATOR}")
+        return BusSettings(url=str(self._running()["nats"]), user=OPERATOR, password_file=password)
+
+    def database(self) -> DatabaseSettings:
+        """Raises ServerFailed when there is no platform and no outside database."""
+        if self.options.database_url:
+            return load(DatabaseSettings, self.environ)
+        ready = self._running()
+        own = "postgres" in ready["pids"]
+        secret = str(self.data / "secrets" / "postgres") if own else ""
+        password = secret or self.environ.get("DEIS_DATABASE_PASSWORD_FILE", "")
+        return DatabaseSettings(url=str(ready["database"]), password_file=password)
+
+    def command(self, *words: str) -> str:
+        """A `deis-platform` command to type for this platform."""
+        return shlex.join(["deis-platform", *words, "--data", str(self.data)])
+
+    def _running(self) -> dict[str, Any]:
+        if not self.ready:
+            raise ServerFailed(
+                f"no platform runs on {self.data}: start it with"
+                f" `{self.command('up')}`, or name another folder with --data"
+            )
+        return self.ready
+
+
+def reach(data: str | None, environ: Mapping[str, str] = os.environ) -> Reach:
+    """Look where things are. Raises SettingsError for a wrong environment."""
+    options = load(Options, environ)
+    path = data_folder(data or options.data)
+    try:
+        ready = folder.running(path)
+    except ServerFailed:
+        ready = {}
+    return Reach(data=path, options=options, ready=ready, environ=environ)
+
+
+@asynccontextmanager
+async def operator_bus(found: Reach) -> AsyncIterator[Bus]:
+    """The bus as operator. Raises ServerFailed when it does not answer."""
+    settings = found.bus()
+    async with open_bus(settings, OPERATOR) as bus:
+        if not await bus.ready():
+            raise ServerFailed("NATS does not answer: `deis-platform doctor` may tell why")
+        yield bus

@@ -1,0 +1,226 @@
+"""What the doctor makes of what it found: evidence in, findings out (pure)."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from deis_bus.contracts.components import Finding
+from deis_bus.letters import Letter
+from deis_bus.ports import Component
+
+
+class Port(msgspec.Struct, frozen=True, kw_only=True):
+    """A port that somebody else has."""
+
+    port: int
+    host: str
+    option: str
+    """How another is chosen, e.g. `--port`."""
+    holder: str = ""
+    """Program and process, as far as this user may see it."""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found out; None where it could not be."""
+
+    data: str
+    version: str
+    """Of the installed program."""
+    local: bool = True
+    """Whether a platform of this machine is looked at, not only outside servers."""
+    running: bool = False
+    starting: bool = False
+    """The data folder is in use, but the platform has not said that it answers."""
+    pid: int = 0
+    missing_tools: tuple[tuple[str, str], ...] = ()
+    """Program and the package that brings it."""
+    free_bytes: int | None = None
+    min_free_bytes: int = 0
+    taken: tuple[Port, ...] = ()
+    nats: str | None = None
+    """Why NATS does not answer; empty when it does."""
+    nats_url: str = ""
+    database: str | None = None
+    """The same for PostgreSQL."""
+    database_url: str = ""
+    pending: tuple[str, ...] = ()
+    """Migrations that were not applied."""
+    schema: str = ""
+    """Why schema and program do not go together."""
+    components: tuple[Component, ...] = ()
+    expected: tuple[str, ...] = ()
+    dead: tuple[Letter, ...] = ()
+
+
+def findings(found: Evidence) -> list[Finding]:
+    """Everything that is wrong, the cause before what follows from it."""
+    checks = (
+        tools,
+        disk,
+        ports,
+        not_running,
+        bus_away,
+        database_away,
+        migrations,
+        missing_components,
+        old_components,
+        dead_letters,
+    )
+    return [finding for check in checks for finding in check(found)]
+
+
+def tools(found: Evidence) -> Iterable[Finding]:
+    """Programs of the machine that pushes and keys need."""
+    for tool, package in found.missing_tools:
+        yield Finding(
+            component="builder",
+            problem=f"{tool} is missing",
+            evidence=f"no {tool} in PATH",
+            command=f"apt-get install {package}",
+        )
+
+
+def disk(found: Evidence) -> Iterable[Finding]:
+    """Pushes are refused when the disk is nearly full (DESIGN 9)."""
+    if found.free_bytes is not None and found.free_bytes < found.min_free_bytes:
+        yield Finding(
+            component="data folder",
+            problem="the disk is nearly full, pushes are refused",
+            evidence=f"{_mb(found.free_bytes)} free, {_mb(found.min_free_bytes)} wanted",
+            command=f"du -xh -d 2 {shlex.quote(found.data)} | sort -h | tail",
+        )
+
+
+def ports(found: Evidence) -> Iterable[Finding]:
+    """Ports that another program has."""
+    for port in found.taken:
+        yield Finding(
+            component="builder" if port.option == "--ssh-port" else "router",
+            problem=f"port {port.port} is taken by another program",
+            evidence=f"{port.host}:{port.port} is held by {port.holder or 'another user'}",
+            command=_platform(found, "up", port.option, str(port.port + 1)),
+        )
+
+
+def not_running(found: Evidence) -> Iterable[Finding]:
+    """A platform that is stopped, or does not get up."""
+    if not found.local or found.running:
+        return
+    if found.starting:
+        yield Finding(
+            component="platform",
+            problem="it has started and does not answer yet",
+            evidence=f"process {found.pid or '?'} uses {found.data}, ready.json is not there",
+            command=_log(found, "tail -n 50"),
+        )
+        return
+    yield Finding(
+        component="platform",
+        problem="it is not running",
+        evidence=f"nothing uses {found.data}",
+        command=_platform(found, "up"),
+    )
+
+
+def bus_away(found: Evidence) -> Iterable[Finding]:
+    """NATS does not answer."""
+    if found.nats:
+        yield Finding(
+            component="nats",
+            problem="it does not answer",
+            evidence=f"{found.nats_url}: {found.nats}",
+            command=f"tail -n 50 {shlex.quote(found.data + '/logs/nats.log')}",
+        )
+
+
+def database_away(found: Evidence) -> Iterable[Finding]:
+    """PostgreSQL does not answer."""
+    if found.database:
+        yield Finding(
+            component="postgres",
+            problem="it does not answer",
+            evidence=f"{found.database_url}: {found.database}",
+            command=f"tail -n 50 {shlex.quote(found.data + '/logs/postgres.log')}",
+        )
+
+
+def migrations(found: Evidence) -> Iterable[Finding]:
+    """The schema is older than the program, or does not go with it at all."""
+    if found.schema:
+        yield Finding(
+            component="controller",
+            problem="database and program do not go together",
+            evidence=found.schema,
+            command="pip install --upgrade deis-workflow",
+        )
+    if found.pending:
+        yield Finding(
+            component="controller",
+            problem=f"{len(found.pending)} migration(s) pending",
+            evidence=f"not applied: {', '.join(found.pending)}",
+            command=_platform(found, "migrate"),
+        )
+
+
+def missing_components(found: Evidence) -> Iterable[Finding]:
+    """What should run and does not answer on the bus."""
+    if found.nats != "":
+        return
+    there = {component.name for component in found.components}
+    for name in found.expected:
+        if name not in there:
+            yield Finding(
+                component=name,
+                problem="it is missing",
+                evidence=f"no {name} answers on the bus at {found.nats_url}",
+                command=_log(found, f"grep -w {name}"),
+            )
+
+
+def old_components(found: Evidence) -> Iterable[Finding]:
+    """Components of another version than the installed one: not restarted after an upgrade."""
+    for component in found.components:
+        if component.name in found.expected and component.version != found.version:
+            pid, host = component.metadata.get("pid", ""), component.metadata.get("host", "?")
+            yield Finding(
+                component=component.name,
+                problem=f"version {component.version} runs, {found.version} is installed",
+                evidence=f"instance {component.id}, process {pid or '?'} on {host}",
+                command=_restart(found, pid),
+            )
+
+
+def dead_letters(found: Evidence) -> Iterable[Finding]:
+    """Messages that nobody could handle, by who buried them."""
+    newest = {letter.durable: letter for letter in found.dead}
+    for durable, count in sorted(Counter(letter.durable for letter in found.dead).items()):
+        letter = newest[durable]
+        yield Finding(
+            component=durable or "unknown",
+            problem=f"{count} dead letter{'' if count == 1 else 's'}",
+            evidence=f"number {letter.sequence}, {letter.type or letter.subject}: {letter.reason}",
+            command=_platform(found, "dead", "list"),
+        )
+
+
+def _platform(found: Evidence, *words: str) -> str:
+    return shlex.join(["deis-platform", *words, "--data", found.data])
+
+
+def _log(found: Evidence, program: str) -> str:
+    text = f"{program} {shlex.quote(found.data + '/logs/platform.log')}"
+    return text if program.startswith("tail") else f"{text} | tail -n 20"
+
+
+def _restart(found: Evidence, pid: str) -> str:
+    up = _platform(found, "up")
+    if not pid.isdigit():
+        return up
+    # A service's own process is started again by `up`, with the installed program.
+    return f"kill {pid}" if int(pid) != found.pid else f"kill {pid} && {up}"
+
+
+def _mb(size: int) -> str:
+    return f"{size // 1_000_000} MB"
