@@ -11,6 +11,7 @@ them `| None`. An empty variable counts as absent, except for str.
 """
 
 import dataclasses
+import decimal
 import re
 import types
 import typing
@@ -47,7 +48,7 @@ class Described(msgspec.Struct, frozen=True):
 
     name: str
     default: str
-    """`required` where there is none."""
+    """As written in the environment; `required` where there is none, empty for nothing."""
     help: str
 
 
@@ -63,9 +64,10 @@ def env(
     `parse` turns the text into the value and raises ValueError with what it expects; with it,
     a default that is text is parsed too, so that `env("X", "1GB", parse=size)` reads well.
     """
+    shown = "required" if default is _ABSENT else _shown(default)
     if parse is not None and isinstance(default, str):
         default = parse(default)
-    metadata = {"env": name, "help": help, "parse": parse}
+    metadata = {"env": name, "help": help, "parse": parse, "shown": shown}
     if default is _ABSENT:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -73,10 +75,10 @@ def env(
 
 def size(text: str) -> int:
     """Bytes of `512MB`, `1GB`, `4096`; raises ValueError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]B)?", text.strip().upper())
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]B)?", text.strip().upper())
     if match is None:
         raise ValueError("expected a size such as 512MB")
-    return int(float(match[1]) * _UNITS[match[2] or ""])
+    return int(decimal.Decimal(match[1]) * _UNITS[match[2] or ""])
 
 
 def address(text: str) -> Address:
@@ -104,9 +106,15 @@ def described(cls: type[Any]) -> Iterator[Described]:
         if "env" not in field.metadata:
             yield from described(hints[field.name])
             continue
-        required = field.default is dataclasses.MISSING
-        default = "required" if required else str(field.default)
-        yield Described(field.metadata["env"], default, field.metadata["help"])
+        data = field.metadata
+        yield Described(data["env"], data["shown"], data["help"])
+
+
+def _shown(default: Any) -> str:
+    """A default as one would write it into the environment; empty for none."""
+    if isinstance(default, bool):
+        return str(default).lower()
+    return ",".join(default) if isinstance(default, tuple) else str(default or "")
 
 
 def _load(cls: type[T], environ: Mapping[str, str], mistakes: list[str]) -> T:
