@@ -162,6 +162,8 @@ def _parse(text: str) -> tuple[bytes, dict[int, bytes]]:
             key = b""
         if len(key) != KEY_BYTES or not (name == "root" or name.isdecimal()):
             raise ValueError("a line is neither `root KEY` nor `NUMBER KEY`")
+        if (name == "root" and root) or (name != "root" and int(name) in keys):
+            raise ValueError(f"it has two keys of the name {name}")
         if name == "root":
             root = key
         else:

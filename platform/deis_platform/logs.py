@@ -11,7 +11,7 @@ that speak of secrets are hidden, and so are passwords in URLs.
 import logging
 import re
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -22,6 +22,8 @@ CONTEXT = ("event", "app", "release")
 _SECRET_NAME = re.compile(r"passw|secret|token|authorization|credential|private", re.IGNORECASE)
 _SECRET_URL = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 HIDDEN = "[hidden]"
+_NUMBERS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+"""The levels there are; libraries make up others between them."""
 
 Fields = MutableMapping[str, Any]
 
@@ -71,11 +73,24 @@ def bound(**fields: object) -> Iterator[None]:
 def hide_secrets(_logger: object, _method: str, fields: Fields) -> Fields:
     """Nothing that looks secret leaves the process."""
     for name, value in fields.items():
-        if _SECRET_NAME.search(name) and value:
-            fields[name] = HIDDEN
-        elif isinstance(value, str) and "://" in value:
-            fields[name] = _SECRET_URL.sub(rf"\1{HIDDEN}@", value)
+        fields[name] = _shown_under(name, value)
     return fields
+
+
+def _shown_under(name: object, value: object) -> object:
+    hidden = isinstance(name, str) and _SECRET_NAME.search(name) and value
+    return HIDDEN if hidden else _without_secrets(value)
+
+
+def _without_secrets(value: object) -> object:
+    """A value as it may be shown; what is no plain value becomes text, for it may hold a URL."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _shown_under(name, inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_without_secrets(inner) for inner in value]
+    return _SECRET_URL.sub(rf"\1{HIDDEN}@", str(value))
 
 
 def plain(_logger: object, _method: str, fields: Fields) -> str:
@@ -108,6 +123,12 @@ class _Forward(logging.Handler):
     """Records of the standard library's logging, written by structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            # A library's mistake in a log line must not become a fault of what it was doing.
+            message = str(record.msg)
+        level = max(number for number in _NUMBERS if number <= max(record.levelno, _NUMBERS[0]))
         structlog.get_logger().log(
-            record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info
+            level, message, logger=record.name, exc_info=record.exc_info or None
         )
