@@ -114,8 +114,8 @@ PUBLISH: dict[str, set[str]] = {
 from, but may not address one."""
 
 SUBSCRIBE: dict[str, set[str]] = {
-    "deis.event.>": {G, P},
-    "deis.event.*.operation.done": {G, P},
+    "deis.event.>": {G, B, P},
+    "deis.event.*.operation.done": {G, B, P},
     "deis.report.>": set(),
     **{f"deis.rpc.{name}.x.y": {name} for name in SERVICES - {P}},
     f"deis.rpc.{P}.x.y": set(),

@@ -134,7 +134,8 @@ _SERVICES: dict[str, Rights] = {
             *_read(BUILDLOGS.name),
             *_consume("builder", EVENTS.name, subjects.EVENTS),
         ),
-        subscribe=(subjects.STREAMS,),
+        # A push session hears at once what happened to its application.
+        subscribe=(subjects.EVENTS, subjects.STREAMS),
     ),
     "runtime": Rights(
         publish=(

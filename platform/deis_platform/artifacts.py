@@ -24,7 +24,7 @@ class _Grant(msgspec.Struct, array_like=True):
 
 
 def sign(key: bytes, method: str, prefix: str, expires: float = 0) -> str:
-    """A token for `method` (`GET` allows HEAD too) on keys that begin with `prefix`.
+    """A token for `method` (`GET` allows HEAD too, `GET,PUT` both) on keys that begin with `prefix`.
 
     `expires` is a Unix time; 0: never.
     """
@@ -48,7 +48,8 @@ def allows(key: bytes, token: str, method: str, path: str, now: float | None = N
         return False
     if grant.expires and (time.time() if now is None else now) >= grant.expires:
         return False
-    return method == grant.method or (method == "HEAD" and grant.method == "GET")
+    granted = grant.method.split(",")
+    return method in granted or (method == "HEAD" and "GET" in granted)
 
 
 def _signature(key: bytes, body: str) -> bytes:

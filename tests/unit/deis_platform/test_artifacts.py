@@ -35,6 +35,12 @@ def test_a_token_to_put_does_not_read() -> None:
     assert not allows(KEY, token, "HEAD", SLUG)
 
 
+def test_a_token_for_two_methods() -> None:
+    token = sign(KEY, "GET,PUT", SLUG)
+    assert all(allows(KEY, token, method, SLUG) for method in ("GET", "HEAD", "PUT"))
+    assert not any(allows(KEY, token, method, SLUG) for method in ("DELETE", "", "GET,PUT"))
+
+
 def test_a_token_ends() -> None:
     token = sign(KEY, "GET", "slugs/", expires=1000)
     assert allows(KEY, token, "GET", SLUG, now=999.9)

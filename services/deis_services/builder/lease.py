@@ -1,0 +1,28 @@
+"""Keeps a push row ours while we work on it (DESIGN 5, A push, 1 and 3)."""
+
+import asyncio
+
+from deis_bus.contracts.push import PUSH_RENEW, PushRenew
+from deis_bus.errors import Refused, Transient
+from deis_bus.ports import Bus
+from deis_bus.rpc import call
+from deis_platform.logs import get_logger
+
+log = get_logger(__name__)
+
+
+async def keep(bus: Bus, held: PushRenew, lease_seconds: float) -> None:
+    """Renew at a third of the lease's time; returns once the row is no longer ours.
+
+    While nobody answers it goes on: an outage takes no row away.
+    """
+    period = lease_seconds / 3
+    while True:
+        await asyncio.sleep(period)
+        try:
+            await call(bus, PUSH_RENEW, held, seconds=period)
+        except Refused as fault:
+            log.info("the push is no longer ours", push=held.push, fault=fault.detail)
+            return
+        except Transient as fault:
+            log.info("the lease waits to be renewed", push=held.push, fault=str(fault))

@@ -1,0 +1,230 @@
+"""The SSH server: keys only, git only, everything bounded (components.md 2.3)."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import asyncssh
+import structlog
+
+from deis_bus.contracts.push import (
+    KEY_LOOKUP,
+    REPO_OPEN,
+    KeyLookup,
+    RepoOpen,
+)
+from deis_bus.errors import BusError, Refused, Transient
+from deis_bus.rpc import call
+from deis_platform.metrics import Metrics
+from deis_services.builder import parse, render
+from deis_services.builder.gitprocess import GitProcess
+from deis_services.builder.receive import Receiver
+from deis_services.builder.repositories import GitFault
+from deis_services.builder.session import GitSession
+from deis_services.builder.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
+"""AES-GCM is a third faster here than what OpenSSH likes best (dependencies.md 4)."""
+KEY_SECONDS = 10.0
+KEEPALIVE_SECONDS = 15.0
+KEEPALIVES = 4
+CHANNELS = 4
+"""Sessions at a time on one connection."""
+STOP_SECONDS = 5.0
+CLOSE_SECONDS = 5.0
+
+
+class SshServer:
+    """A part: listens, and serves sessions until stopped."""
+
+    name = "ssh"
+
+    def __init__(
+        self,
+        settings: Settings,
+        receiver: Receiver,
+        keys: Sequence[asyncssh.SSHKey],
+        metrics: Metrics,
+    ) -> None:
+        self.settings = settings
+        self.port = 0
+        """Where it listens, once it does."""
+        self.listening = asyncio.Event()
+        self.connections: set[asyncssh.SSHServerConnection] = set()
+        self.bus = receiver.bus
+        self._receiver = receiver
+        self._keys = keys
+        self._stop = asyncio.Event()
+        self._sessions: set[asyncio.Task[None]] = set()
+        self._gauge = metrics.gauge("builder_sessions", "SSH sessions that are open")
+        self._served = metrics.counter("builder_served_total", "SSH sessions that ended", ("kind", "code"))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until stopped; pushes whose build goes on elsewhere say so and end."""
+        address = self.settings.address
+        listener = await asyncssh.listen(
+            address.host,
+            address.port,
+            server_factory=lambda: Door(self),
+            server_host_keys=list(self._keys),
+            encoding=None,
+            allow_pty=False,
+            line_editor=False,
+            agent_forwarding=False,
+            x11_forwarding=False,
+            gss_host=None,
+            encryption_algs=CIPHERS,
+            compression_algs=["none"],
+            login_timeout=self.settings.login_seconds,
+            keepalive_interval=KEEPALIVE_SECONDS,
+            keepalive_count_max=KEEPALIVES,
+            server_version="deis-builder",
+        )
+        self.port = listener.get_port()
+        self.listening.set()
+        log.info("git over SSH is served", address=address.host, port=self.port)
+        try:
+            await stop.wait()
+        finally:
+            listener.close()
+            self._stop.set()
+            if self._sessions:
+                await asyncio.wait(self._sessions, timeout=STOP_SECONDS)
+            for task in self._sessions:
+                task.cancel()
+            if self._sessions:
+                await asyncio.wait(self._sessions)
+            for connection in tuple(self.connections):
+                connection.abort()
+            await listener.wait_closed()
+            self.listening.clear()
+
+    def start(self, session: GitSession) -> None:
+        """A session began: serve it in a task that outlives its client."""
+        task = asyncio.create_task(self._serve(session), name="ssh session")
+        self._sessions.add(task)
+        task.add_done_callback(self._sessions.discard)
+
+    async def _serve(self, session: GitSession) -> None:
+        self._gauge.inc()
+        kind, code = "other", 1
+        try:
+            kind, code = await self._command(session)
+        except Exception as fault:
+            # One session's bug ends that session; the others go on.
+            log.exception("a session failed", fault=f"{type(fault).__name__}: {fault}")
+            with contextlib.suppress(OSError):
+                await session.finish(1, err=b"Something went wrong here; it is in the log.\n")
+        finally:
+            self._gauge.dec()
+            self._served.labels(kind, str(code)).inc()
+            session.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await session.wait_closed()
+
+    async def _command(self, session: GitSession) -> tuple[str, int]:
+        if session.command is None or session.subsystem is not None:
+            await session.finish(1, err=render.NO_SHELL.encode())
+            return "shell", 1
+        try:
+            asked = parse.command(session.command)
+        except parse.NotServed as fault:
+            await session.finish(1, err=f"{fault}\n".encode())
+            return "refused", 1
+        if isinstance(asked, parse.Ping):
+            await session.finish(0, out=b"pong\n")
+            return "ping", 0
+        kind = "push" if asked.write else "fetch"
+        try:
+            code = await (self._push if asked.write else self._fetch)(session, asked.app)
+        except Refused as fault:
+            log.info("refused", kind=kind, app=asked.app, reason=fault.detail)
+            await session.finish(1, out=render.packet(fault.detail))
+            return kind, 1
+        except (Transient, GitFault, OSError) as fault:
+            log.warning("not served", kind=kind, app=asked.app, fault=str(fault))
+            await session.finish(1, out=render.packet(render.AWAY))
+            return kind, 1
+        await session.finish(code)
+        return kind, code
+
+    async def _push(self, session: GitSession, app: str) -> int:
+        return await self._receiver.receive(session, app, self._stop)
+
+    async def _fetch(self, session: GitSession, app: str) -> int:
+        asked = RepoOpen(fingerprint=session.fingerprint, app=app, write=False)
+        opened = await call(self.bus, REPO_OPEN, asked, seconds=KEY_SECONDS)
+        repositories = self._receiver.repositories
+        path = await repositories.ensure(opened.appuuid)
+        environment = repositories.git.environment(repositories.folder)
+        argv = (repositories.git.program, "upload-pack", "--strict", str(path))
+        git = await GitProcess.start(session, argv, environment)
+        ends = [asyncio.create_task(part) for part in (git.wait(), session.gone.wait())]
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((*ends, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            for task in ends:
+                task.cancel()
+            await git.end()
+            git.close()
+        code = await git.wait()
+        return code if code >= 0 else 1
+
+
+class Door(asyncssh.SSHServer):
+    """One connection: lets in whoever shows a key that the platform knows."""
+
+    def __init__(self, server: SshServer) -> None:
+        self._server = server
+        self._connection: asyncssh.SSHServerConnection | None = None
+        self._fingerprint = ""
+        self._channels = 0
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Somebody knocks."""
+        self._connection = conn
+        if len(self._server.connections) >= self._server.settings.connections:
+            log.warning("too many connections", connections=len(self._server.connections))
+            conn.abort()
+            return
+        self._server.connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Gone."""
+        if self._connection is not None:
+            self._server.connections.discard(self._connection)
+
+    def begin_auth(self, username: str) -> bool:
+        """Always: the user's name says nothing, the key does."""
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        """The only way in."""
+        return True
+
+    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """Whether the platform knows the key; asked before and with the signature."""
+        self._fingerprint = ""
+        fingerprint = key.get_fingerprint("md5").removeprefix("MD5:").lower()
+        try:
+            await call(self._server.bus, KEY_LOOKUP, KeyLookup(fingerprint), seconds=KEY_SECONDS)
+        except Transient:
+            if self._connection is not None:
+                self._connection.send_auth_banner(f"{render.AWAY}\r\n")
+            return False
+        except BusError:
+            return False
+        self._fingerprint = fingerprint
+        return True
+
+    def session_requested(self) -> GitSession | bool:
+        """A channel for one command."""
+        if self._channels >= CHANNELS or not self._fingerprint:
+            return False
+        self._channels += 1
+        return GitSession(self._server.start, self._fingerprint)

@@ -1,0 +1,59 @@
+"""One SSH session as the builder sees it: who is there, since when silent, whether still there."""
+
+import asyncio
+from collections.abc import Callable
+
+import asyncssh
+from asyncssh.constants import EXTENDED_DATA_STDERR
+
+SFTP_VERSION = 3
+
+
+class GitSession(asyncssh.SSHServerProcess[bytes]):
+    """A channel of an authenticated client; bytes in either direction are a sign of life."""
+
+    def __init__(self, start: Callable[["GitSession"], None], fingerprint: str) -> None:
+        super().__init__(self._started, None, SFTP_VERSION, False)
+        self.fingerprint = fingerprint
+        """Of the key that opened the connection."""
+        self.gone = asyncio.Event()
+        """Set once the client or its connection is."""
+        self._start = start
+        self._heard = asyncio.get_running_loop().time()
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long nothing came or went."""
+        return asyncio.get_running_loop().time() - self._heard
+
+    def _started(self, _: asyncssh.SSHServerProcess[bytes]) -> None:
+        # Not a coroutine: the connection would cancel it when the client goes away.
+        self._start(self)
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        """From the client."""
+        self._heard = asyncio.get_running_loop().time()
+        super().data_received(data, datatype)
+
+    def feed_data(self, data: bytes, datatype: int | None) -> None:
+        """To the client."""
+        self._heard = asyncio.get_running_loop().time()
+        if not self.gone.is_set():
+            super().feed_data(data, datatype)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The channel is closed, by whomever."""
+        self.gone.set()
+        super().connection_lost(exc)
+
+    async def finish(self, code: int, *, out: bytes = b"", err: bytes = b"") -> None:
+        """Say the last words and end with an exit code; a client that is gone hears nothing."""
+        try:
+            if out:
+                self.channel.write(out)
+            if err:
+                self.channel.write(err, EXTENDED_DATA_STDERR)
+            self.exit(code)
+        except OSError:
+            return
+        await self.wait_closed()
