@@ -11,12 +11,13 @@ from deis_bus.errors import Refused
 from deis_bus.ports import Endpoint, Received
 from deis_bus.rpc import Method, endpoints
 from deis_platform.database import Transaction
+from deis_platform.metrics import Metrics
 from deis_services.controller import accounts, store
 from deis_services.controller.deps import Deps
-from deis_services.controller.dispatch import methods
 from deis_services.controller.model import App, Build, Config, Release, User
 from deis_services.controller.rules.accounts import Registration
 from deis_services.controller.rules.keys import fingerprint
+from deis_services.controller.served import served
 
 PASSWORD = "correct horse"
 URL = "http://deis.example.com/v2/things"
@@ -36,7 +37,9 @@ class Api:
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
         self.tokens: dict[str, str] = {}
-        self._served: dict[str, Endpoint] = endpoints(methods(deps), self._unexpected)
+        self._served: dict[str, Endpoint] = endpoints(
+            served(deps, Metrics("controller")), self._unexpected
+        )
 
     @staticmethod
     def _unexpected(subject: str, fault: Exception) -> None:

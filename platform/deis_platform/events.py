@@ -154,14 +154,14 @@ class EventRelay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay, or stand by, until stopped; survives any absence of database and bus."""
-        pauses = delays()
+        pauses = delays(ceiling=1.0)
         while not stop.is_set():
             try:
                 async with self._db.dedicated() as line:
                     while not (stop.is_set() or line.lost.is_set()):
                         if await line.try_lock(LOCK):
                             await self._lead(line, stop)
-                            pauses = delays()
+                            pauses = delays(ceiling=1.0)
                         else:
                             await wait_for_stop(stop, 1.0)
             except Transient as fault:
@@ -173,14 +173,14 @@ class EventRelay:
         nudge = asyncio.Event()
         await line.listen(CHANNEL, lambda _appuuid: nudge.set())
         self._epoch, self._last = "", 0
-        pauses = delays()
+        pauses = delays(ceiling=1.0)
         while not (stop.is_set() or line.lost.is_set()):
             nudge.clear()
             try:
                 if not self._epoch:
                     await self._check_stream()
                 more = await self._relay()
-                pauses = delays()
+                pauses = delays(ceiling=1.0)
             except BusError as fault:
                 pause = next(pauses)
                 log.warning("events wait for the bus", fault=str(fault), again_in=round(pause, 2))

@@ -106,16 +106,21 @@ async def begin_build(tx: Transaction, deps: Deps, op: Operation, app: App) -> B
 async def begin_rollback(tx: Transaction, deps: Deps, op: Operation, app: App) -> Begun:
     """Build and configuration of an earlier release become the next one (api.md 9)."""
     last = await base(tx, deps, app)
-    wanted = op.input.get("version")
-    number = last.release.version - 1 if wanted is None else wanted
-    found = await store.release(tx, app.uuid, number) if isinstance(number, int) else None
-    target = await _target(tx, rollback_target(wanted, last.release.version, found), app)
+    target = await rollback_to(tx, app, last.release, op)
     config = await store.config(tx, deps.keyring, target.config)
     build = await store.build(tx, target.build)
     text = f"{op.caller} rolled back to v{target.version}"
     release = await _insert(tx, op, app, text, config, build)
     body = {"version": release.version}
     return await _deploy(tx, app, release, last, build, config, status=201, body=body)
+
+
+async def rollback_to(tx: Transaction, app: App, newest: Release, op: Operation) -> Release:
+    """The release a rollback asks for; raises Refused 400 where it cannot be one."""
+    wanted = op.input.get("version")
+    number = newest.version - 1 if wanted is None else wanted
+    found = await store.release(tx, app.uuid, number) if isinstance(number, int) else None
+    return await _target(tx, rollback_target(wanted, newest.version, found), app)
 
 
 async def begin_scale(tx: Transaction, deps: Deps, op: Operation, app: App) -> Begun:

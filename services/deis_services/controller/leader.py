@@ -59,13 +59,13 @@ class Leader:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Stand by or lead until stopped; survives any absence of the database."""
-        pauses = delays()
+        pauses = delays(ceiling=1.0)
         while not stop.is_set():
             try:
                 async with self._db.dedicated() as line:
                     while not (stop.is_set() or line.lost.is_set()):
                         if await line.try_lock(LOCK):
-                            pauses = delays()
+                            pauses = delays(ceiling=1.0)
                             await self._lead(line, stop)
                             break
                         await wait_for_stop(stop, STAND_BY_SECONDS)

@@ -6,6 +6,7 @@ instance, the resync) only makes it look sooner. All of it survives `kill -9` be
 lines: the rows say where an operation is, the runtime says what runs.
 """
 
+import asyncio
 import datetime
 from collections.abc import Callable
 
@@ -30,11 +31,22 @@ SECOND_LOOK = 2.0
 class Reconciler:
     """Moves apps towards what their rows say."""
 
-    def __init__(self, deps: Deps, routes: RouteWriter, clean: Callable[[str], None]) -> None:
+    name = "reconciler"
+
+    def __init__(
+        self,
+        deps: Deps,
+        routes: RouteWriter,
+        clean: Callable[[str], None],
+        missed: Callable[[], None],
+    ) -> None:
         self._deps = deps
         self._routes = routes
         self._clean = clean
         """Told of apps whose objects may go: after a release, and once they are destroyed."""
+        self._missed = missed
+        """Told when the runtime did not hear of something: a resync must follow."""
+        self._restarts: dict[str, asyncio.Task[None]] = {}
 
     async def look(self, app_uuid: str) -> float | None:
         """Take what steps can be taken now; seconds until it wants to look again, or None."""
@@ -56,15 +68,27 @@ class Reconciler:
             return await self._gone(app_uuid, pending)
         late = await self._expire(app, queued if running else [], now)
         if running:
-            if _superseded(running, queued):
-                cause = failure(409, "superseded by a rollback", superseded=True)
-                await outcome.fail(self._deps, running, cause)
+            if running.kind in outcome.DEPLOYS and queued and queued[0].kind == "rollback":
+                await self._supersede(app, running, queued[0])
                 return NOW
             return await self._drive(app, running, now, late)
         if queued:
             await self._begin(app, queued[0])
             return NOW
         return await self._settle(app)
+
+    async def _supersede(self, app: App, running: Operation, rollback: Operation) -> None:
+        """End a running deploy for the sake of a rollback, unless that one cannot be."""
+        cause = failure(409, "superseded by a rollback", superseded=True)
+        async with self._deps.db.transaction() as tx:
+            locked = await store.lock_app(tx, app.uuid)
+            newest = await store.newest_successful(tx, app.uuid)
+            try:
+                if newest:
+                    await begin.rollback_to(tx, app, newest, rollback)
+            except Refused as fault:
+                running, cause = rollback, failure(fault.code, fault.detail)
+            await outcome.fail_in(tx, self._deps, locked, running, cause)
 
     async def _expire(
         self, app: App, queued: list[Operation], now: datetime.datetime
@@ -126,14 +150,18 @@ class Reconciler:
     ) -> float | None:
         """Bring a running operation nearer to its end."""
         if op.kind == "restart":
-            return await self._restart(app, op)
+            return await self._restart(app, op, late)
         if not op.previous:
-            await outcome.succeed(self._deps, op, STATUS[op.kind], {})
+            await outcome.succeed(self._deps, op, _status(op), {})
             return NOW
         await self._routes.ensure(app)
-        status = await self._applied(app)
+        try:
+            status = await self._applied(app)
+        except Refused as fault:
+            await outcome.fail(self._deps, op, self._failure(app, op, fault.detail))
+            return NOW
         if status.serving and status.generation == app.generation:
-            await outcome.succeed(self._deps, op, STATUS[op.kind], _stages(op, status, now))
+            await outcome.succeed(self._deps, op, _status(op), _stages(op, status, now))
             if op.push:
                 self._clean(op.app)
             return NOW
@@ -157,7 +185,32 @@ class Reconciler:
             )
         return failure(400, text)
 
-    async def _restart(self, app: App, op: Operation) -> float | None:
+    async def run(self, stop: asyncio.Event) -> None:
+        """A part, too: restarts take long, so they run beside the looks; they end with the term."""
+        try:
+            await stop.wait()
+        finally:
+            tasks = list(self._restarts.values())
+            self._restarts.clear()
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    async def _restart(self, app: App, op: Operation, late: float | None) -> float | None:
+        """Begin it once and see whether it is done; meanwhile others wait for their turn."""
+        task = self._restarts.get(op.id)
+        if task is None:
+            task = asyncio.create_task(self._restarted(app, op), name=f"restart {app.id}")
+            task.add_done_callback(lambda _: self._deps.nudge(app.uuid))
+            self._restarts[op.id] = task
+        if task.done():
+            self._restarts.pop(op.id, None)
+            task.result()  # where it was cut off, it is begun again after a pause
+            return NOW
+        return min(SECOND_LOOK, late or SECOND_LOOK)
+
+    async def _restarted(self, app: App, op: Operation) -> None:
         asked = Restart(
             app=app.id,
             appuuid=app.uuid,
@@ -168,7 +221,8 @@ class Reconciler:
             after = await self._deps.runtime.restart(asked)
         except Refused as fault:
             await outcome.fail(self._deps, op, failure(fault.code, fault.detail))
-            return NOW
+            self._restarts.pop(op.id, None)
+            return
         body = [presenters.pod(instance) for instance in after]
         async with self._deps.db.transaction() as tx:
             await tx.execute(
@@ -177,13 +231,16 @@ class Reconciler:
                 operations.keep(self._deps.keyring, body),
             )
         await outcome.succeed(self._deps, op, 200, {})
-        return NOW
+        self._restarts.pop(op.id, None)
 
     async def _settle(self, app: App) -> float | None:
         """Nothing is asked for: what runs must be what is wanted."""
         await self._routes.ensure(app)
         if app.wanted_version:
-            await self._applied(app)
+            try:
+                await self._applied(app)
+            except Refused as fault:
+                log.warning("the runtime refuses an app", app=app.id, fault=fault.detail)
         elif app.generation:
             await self._deps.runtime.remove(AppRef(app=app.id, appuuid=app.uuid))
         return None
@@ -196,7 +253,12 @@ class Reconciler:
             await self._outgrow(app, status.generation)
             return msgspec.structs.replace(status, serving=False, failure="")
         if status.generation < app.generation and (spec := await self._spec(app)):
-            await self._deps.runtime.apply(spec)
+            try:
+                await self._deps.runtime.apply(spec)
+            except Refused as fault:
+                if fault.kind != "stale":
+                    raise
+                raise Transient(fault.detail) from fault  # it took a newer one meanwhile
             status = await self._deps.runtime.status(ref)
         return status
 
@@ -229,6 +291,7 @@ class Reconciler:
                 except Transient as fault:
                     # The resync removes what the runtime still holds once it is back.
                     log.warning("removed later", app=op.app_id, fault=str(fault))
+                    self._missed()
                 await outcome.succeed(self._deps, op, 204, {})
                 log.info("app is gone", app=op.app_id, appuuid=app_uuid)
             else:
@@ -243,14 +306,14 @@ NOW = -1.0
 STATUS = {"config": 201, "build": 201, "rollback": 201, "scale": 204, "destroy": 204}
 
 
+def _status(op: Operation) -> int:
+    return 200 if op.input.get("hook") else STATUS[op.kind]
+
+
 def busy_text(app: App) -> str:
     """The original's words for a deploy in progress (api.md 8.1)."""
     kind = specs.routable_type(app.structure) or next(iter(sorted(app.structure)), "web")
     return f"Deployment for {app.id}-{kind} is already in progress"
-
-
-def _superseded(running: Operation, queued: list[Operation]) -> bool:
-    return running.kind in outcome.DEPLOYS and any(op.kind == "rollback" for op in queued)
 
 
 def _stages(op: Operation, status: AppStatus, now: datetime.datetime) -> dict[str, float]:

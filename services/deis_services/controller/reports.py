@@ -60,10 +60,10 @@ class Reports:
                 late = BuildSuperseded(build=event.build, attempt=event.attempt)
                 await _tell(tx, app, late, row, delivered)
                 return
-            await self._record(tx, app, row, event)
             await _tell(tx, app, event, row, delivered)
             created = BuildCreated(build=event.build, kind="buildpack")
             await _tell(tx, app, created, row, None)
+            await self._record(tx, app, row, event)
         self._deps.nudge(app.uuid)
 
     async def _record(self, tx: Transaction, app: App, row: Any, event: BuildDone) -> None:
@@ -104,15 +104,17 @@ class Reports:
         async with self._deps.db.transaction() as tx:
             row = await pushes.lock(tx, event.build)
             app = await store.app_by_uuid(tx, str(row["app"])) if row else None
-            if row is None or app is None or row["attempt"] != event.attempt:
+            if row is None or app is None:
                 return
-            await pushes.fail_build(tx, app, row, event.reason)
+            # An attempt whose lease ran out was stopped, and tells so: another one follows.
+            if row["state"] == "building" and row["attempt"] == event.attempt:
+                await pushes.fail_build(tx, app, row, event.reason)
 
     async def on_instance(self, event: Event, delivered: Delivered) -> None:
         """An instance changed: tell it once, and look at its app."""
         envelope = delivered.envelope
         async with self._deps.db.transaction() as tx:
-            app = await store.app_by_uuid(tx, envelope.appuuid) if envelope.appuuid else None
+            app = await store.lock_app(tx, envelope.appuuid) if envelope.appuuid else None
             if app is None:
                 return
             await announce(
@@ -141,6 +143,8 @@ class Reports:
 async def _tell(
     tx: Transaction, app: App, event: Event, row: Any, delivered: Delivered | None
 ) -> None:
+    """What was reported keeps its id, so that a second delivery writes no second row."""
+    envelope = delivered.envelope if delivered else None
     await announce(
         tx,
         app=app.id,
@@ -148,5 +152,6 @@ async def _tell(
         event=event,
         actor=row["username"],
         traceparent=row["traceparent"],
-        causation=delivered.envelope.id if delivered else "",
+        event_id=envelope.id if envelope else "",
+        source=envelope.source if envelope else "controller",
     )

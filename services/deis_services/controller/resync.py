@@ -37,13 +37,13 @@ class Resync:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Compare at once, then every `resync_seconds`, sooner when asked or after a fault."""
-        pauses = delays()
+        pauses = delays(ceiling=1.0)
         while not stop.is_set():
             self._woken.clear()
             pause = self._deps.settings.resync_seconds
             try:
                 await self.compare()
-                pauses = delays()
+                pauses = delays(ceiling=1.0)
             except (Transient, Refused) as fault:
                 pause = next(pauses)
                 log.warning("resync waits", fault=str(fault), again_in=round(pause, 2))

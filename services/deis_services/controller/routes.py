@@ -1,6 +1,7 @@
 """The controller's half of the route table: `app.<name>` in bucket ROUTES, rebuilt from the rows."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
@@ -20,9 +21,11 @@ class RouteWriter:
 
     name = "routes"
 
-    def __init__(self, bus: Bus, db: Database) -> None:
+    def __init__(self, bus: Bus, db: Database, reread: Callable[[], None]) -> None:
         self._keys = bus.keys(ROUTES)
         self._db = db
+        self._reread = reread
+        """Told when the bucket's present was read whole: something may lack in it."""
         self._held: dict[str, bytes] = {}
         self._present = asyncio.Event()
         """Set once the bucket was read whole: before that everything would be written again."""
@@ -45,6 +48,7 @@ class RouteWriter:
             if entry is None:
                 self._held, fresh = fresh, {}
                 self._present.set()
+                self._reread()
             elif entry.data is None:
                 self._held.pop(entry.key, None)
                 fresh.pop(entry.key, None)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from deis_platform.retry import delays
 from deis_platform.runner import restarting, run_parts
 from deis_platform.workqueue import WorkQueue
 from deis_services.controller.cleaner import Cleaner, Housekeeping
@@ -18,13 +19,19 @@ class LeaderTerm:
     """The parts of a leader; a new term starts with nothing but what the rows say."""
 
     def __init__(self, deps: Deps) -> None:
-        self._routes = RouteWriter(deps.bus, deps.db)
+        self._routes = RouteWriter(deps.bus, deps.db, self._soon)
         self._cleaner = WorkQueue(Cleaner(deps).look, parallel=1, name="cleaner")
-        reconciler = Reconciler(deps, self._routes, self._cleaner.put)
-        self.apps = WorkQueue(reconciler.look, parallel=deps.settings.deploys_at_once, name="apps")
+        reconciler = Reconciler(deps, self._routes, self._cleaner.put, self._soon)
+        self.apps = WorkQueue(
+            reconciler.look,
+            parallel=deps.settings.deploys_at_once,
+            name="apps",
+            pauses=lambda: delays(ceiling=1.0),
+        )
         self._resync = Resync(deps, self._routes, self.apps.put)
         self._parts = (
             self.apps,
+            reconciler,
             self._cleaner,
             self._routes,
             self._resync,
@@ -32,6 +39,9 @@ class LeaderTerm:
             LeaseJudge(deps),
             Housekeeping(deps, self._cleaner.put),
         )
+
+    def _soon(self) -> None:
+        self._resync.soon()
 
     def heard(self, appuuid: str) -> None:
         """Look at an application soon; an event of the platform itself names none."""

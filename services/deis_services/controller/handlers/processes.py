@@ -128,7 +128,8 @@ async def run(request: Request, task: RunTask) -> ApiAnswer:
         raise detail(503, f"{task.instance} (run): {fault}") from fault
     async with deps.db.transaction() as tx:
         request.tx = tx
-        await request.announce(AppRun(instance=task.instance), app)
+        if await store.lock_app(tx, app.uuid):
+            await request.announce(AppRun(instance=task.instance), app)
     # The command itself may hold secrets, so the log tells only that there was one.
     request.lines.append((app, f"{request.user.username} runs a command on {task.instance}"))
     return answer(200, {"instance": task.instance})
