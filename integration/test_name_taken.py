@@ -60,7 +60,7 @@ async def nothing_shows(platform: Platform, eve: Person, old: str) -> None:
     assert [row["version"] for row in json.loads(listed.output)["results"]] == [1]
     builds = await eve.types("deis", "builds:list", "-a", APP, "-o", "json")
     assert json.loads(builds.output)["results"] == []
-    told = await eve.types("deis", "events", "--since", "beginning", "--no-follow", code=None)
+    told = await eve.types("deis", "events", "--since", "beginning", code=None)
     assert old not in told.output
     assert "ada" not in told.output
 
