@@ -57,7 +57,10 @@ class HandClock:
         return self._passed
 
     async def sleep(self, seconds: float) -> None:
-        """Wait until it was advanced that far."""
+        """Wait until it was advanced that far; not at all for no time."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
         waiter = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._passed + seconds, next(self._order), waiter))
         await waiter

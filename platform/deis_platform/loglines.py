@@ -16,6 +16,7 @@ log = get_logger(__name__)
 
 MAX_BUFFERED = 20_000
 """Lines held while the bus is slow; more are dropped and counted."""
+MAX_BUFFERED_BYTES = 32 * 1024 * 1024
 
 
 def stamp(at: datetime.datetime | None = None) -> str:
@@ -50,6 +51,7 @@ class LogShipper:
         self._bus = bus
         self._lines: dict[tuple[str, str], list[bytes]] = defaultdict(list)
         self._count = 0
+        self._bytes = 0
         self._some = asyncio.Event()
         self._many = asyncio.Event()
 
@@ -58,7 +60,7 @@ class LogShipper:
 
         Longer ones than 16 KB are cut; newlines inside become spaces.
         """
-        if self._count >= MAX_BUFFERED:
+        if self._count >= MAX_BUFFERED or self._bytes >= MAX_BUFFERED_BYTES:
             self.dropped += 1
             return
         raw = line.encode(errors="replace") if isinstance(line, str) else line
@@ -66,6 +68,7 @@ class LogShipper:
         batch = self._lines[app, appuuid]
         batch.append(raw)
         self._count += 1
+        self._bytes += len(raw)
         self._some.set()
         if len(batch) >= MAX_LINES:
             self._many.set()
@@ -78,7 +81,8 @@ class LogShipper:
 
     async def flush(self) -> None:
         """Send everything that waits. Raises Transient when the bus is away: then it is lost."""
-        lines, self._lines, self._count = self._lines, defaultdict(list), 0
+        lines, self._lines, left = self._lines, defaultdict(list), self._count
+        self._count = self._bytes = 0
         self._some.clear()
         self._many.clear()
         for (app, appuuid), batch in lines.items():
@@ -87,8 +91,9 @@ class LogShipper:
                 try:
                     await self._bus.emit(subjects.log(app), b"\n".join(part), {APPUUID: appuuid})
                 except Transient:
-                    self.dropped += sum(map(len, lines.values()))
+                    self.dropped += left
                     raise
+                left -= len(part)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send batches until stopped, then the rest."""
@@ -97,12 +102,16 @@ class LogShipper:
             while not stop.is_set():
                 await _first(stopping, self._some.wait(), None)
                 await _first(stopping, self._many.wait(), MAX_DELAY_SECONDS)
-                try:
-                    await self.flush()
-                except Transient as fault:
-                    log.warning("log lines are lost", fault=str(fault), dropped=self.dropped)
+                await self._send()
+            await self._send()  # what came during the last one
         finally:
             stopping.cancel()
+
+    async def _send(self) -> None:
+        try:
+            await self.flush()
+        except Transient as fault:
+            log.warning("log lines are lost", fault=str(fault), dropped=self.dropped)
 
 
 async def _first(

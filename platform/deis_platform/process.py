@@ -60,6 +60,8 @@ async def run(
         )
     except OSError as fault:
         raise ProcessError(f"{program} cannot be started: {fault.strerror}") from fault
+    except ValueError as fault:
+        raise ProcessError(f"{program} cannot be started: {fault}") from fault  # a NUL inside
     try:
         async with asyncio.timeout(seconds):
             done = await _communicate(process, input, output_bytes)

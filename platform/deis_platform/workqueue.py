@@ -36,8 +36,8 @@ class WorkQueue:
         self._parallel = parallel
         self._pauses = pauses
         self._ready: asyncio.Queue[str] = asyncio.Queue()
-        self._waiting: set[str] = set()
-        """Keys that stand in `_ready`."""
+        self._waiting: dict[str, None] = {}
+        """Keys that stand in `_ready`, in order."""
         self._working: dict[str, bool] = {}
         """Keys worked on; True where the key was put again meanwhile."""
         self._later: dict[str, asyncio.TimerHandle] = {}
@@ -54,12 +54,12 @@ class WorkQueue:
         if key in self._working:
             self._working[key] = True
         elif key not in self._waiting:
-            self._waiting.add(key)
+            self._waiting[key] = None
             self._ready.put_nowait(key)
 
     def __len__(self) -> int:
         """Keys that wait, are worked on, or come later."""
-        return len(self._waiting | self._working.keys() | self._later.keys())
+        return len(self._waiting.keys() | self._working.keys() | self._later.keys())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until stopped; keys in work are finished first (the runner's grace bounds that).
@@ -77,6 +77,7 @@ class WorkQueue:
         finally:
             for timer in self._later.values():
                 timer.cancel()
+            self._waiting.update(dict.fromkeys(self._later))
             self._later.clear()
 
     def _take_up(self) -> None:
@@ -101,7 +102,7 @@ class WorkQueue:
             key = await self._ready.get()
             if stop.is_set():
                 return
-            self._waiting.discard(key)
+            self._waiting.pop(key, None)
             self._working[key] = False
             again = await self._once(key)
             if self._working.pop(key):
