@@ -22,8 +22,10 @@ from deis_bus.ports import Bus, Frame, Received
 
 FRAME_BYTES = 256 * 1024
 WINDOW_BYTES = 4 * FRAME_BYTES
+MIN_COST = 512
+"""What a frame of data takes of the window at least, so that tiny ones are bounded too."""
 MAX_FRAMES = 4096
-"""Frames that may wait for a reader, whatever their size; more is a broken peer."""
+"""Frames that may wait for a reader, control frames included; more is a broken peer."""
 ALIVE_SECONDS = 5.0
 IDLE_SECONDS = 20.0
 HEAD = struct.Struct(">cQ")
@@ -103,8 +105,9 @@ class StreamEnd:
         async with self._sending:
             for start in range(0, len(view), FRAME_BYTES):
                 piece = view[start : start + FRAME_BYTES]
-                await self._room(len(piece))
-                self._sent_bytes += len(piece)
+                cost = max(len(piece), MIN_COST)
+                await self._room(cost)
+                self._sent_bytes += cost
                 await self._emit(DATA, bytes((channel,)) + piece)
 
     async def end_input(self) -> None:
@@ -142,7 +145,7 @@ class StreamEnd:
                 yield frame
                 if frame.kind in ("exit", "cancel"):
                     return
-                await self._take(len(frame.data))
+                await self._take(_cost(frame))
             if self._broken is not None:
                 raise self._broken
             if self._finished:
@@ -226,7 +229,7 @@ class StreamEnd:
         self._met = True
         if kind == DATA:
             frame = Frame("data", body[1:], body[0])
-            self._unread += len(frame.data)
+            self._unread += _cost(frame)
         else:
             control = msgspec.json.decode(body, type=_Control)
             frame = Frame(
@@ -265,6 +268,10 @@ class StreamEnd:
         self._over = self._over or why
         self._window.set()
         self._arrived.set()
+
+
+def _cost(frame: Frame) -> int:
+    return max(len(frame.data), MIN_COST) if frame.kind == "data" else 0
 
 
 async def open_end(

@@ -12,7 +12,7 @@ import msgspec
 
 from deis_bus import subjects
 from deis_bus.clock import new_id
-from deis_bus.errors import DeadlineExceeded, Refused, Transient
+from deis_bus.errors import DeadlineExceeded, Refused, Transient, Undecodable
 from deis_bus.ports import Answer, Bus, Endpoint, Received
 
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -54,7 +54,7 @@ async def call(
     """Ask and wait for the answer.
 
     Raises Refused (the service said no: code and detail), Unavailable (nobody there),
-    DeadlineExceeded (no answer in time).
+    DeadlineExceeded (no answer in time), Undecodable (an answer that is not of its type).
     """
     headers = {
         DEADLINE: str(int((time.time() + seconds) * 1000)),
@@ -67,7 +67,10 @@ async def call(
         if answer.code == 503:
             raise Transient(answer.detail)
         raise Refused(answer.code, answer.detail, answer.kind)
-    return method.decode_answer(answer.data)
+    try:
+        return method.decode_answer(answer.data)
+    except msgspec.MsgspecError as fault:
+        raise Undecodable(f"the answer of {method.subject}: {fault}") from fault
 
 
 class Context(msgspec.Struct, frozen=True):

@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deis_bus.bytestream import FRAME_BYTES, WINDOW_BYTES, StreamEnd, open_end
+from deis_bus import subjects
+from deis_bus.bytestream import (
+    FRAME_BYTES,
+    MAX_FRAMES,
+    MIN_COST,
+    WINDOW_BYTES,
+    StreamEnd,
+    open_end,
+)
 from deis_bus.clock import new_id
 from deis_bus.errors import StreamClosed
 from deis_bus.ports import Bus, ByteStream, Frame
@@ -152,6 +160,40 @@ class ByteStreamSuite:
             await until(lambda: sent >= WINDOW_BYTES + 2 * FRAME_BYTES)
             assert sent <= WINDOW_BYTES + 3 * FRAME_BYTES
             writing.cancel()
+
+    async def test_many_tiny_pieces_wait_for_a_slow_reader_and_all_arrive(
+        self, bus: Bus, other: Bus
+    ) -> None:
+        count = 2 * MAX_FRAMES + 1
+        async with opened(bus, other) as ends:
+            sent = 0
+
+            async def write() -> None:
+                nonlocal sent
+                for number in range(count):
+                    await ends.acceptor.send(b"%d " % number)
+                    sent += 1
+                await ends.acceptor.exit(0)
+
+            writing = asyncio.ensure_future(write())
+            await until(lambda: sent == WINDOW_BYTES // MIN_COST)
+            assert await bus.ready()
+            assert await other.ready()
+            assert sent == WINDOW_BYTES // MIN_COST < MAX_FRAMES
+            frames = await everything(ends.opener)
+            await writing
+        whole = b"".join(frame.data for frame in frames)
+        assert [int(word) for word in whole.split()] == list(range(count))
+
+    async def test_what_is_no_frame_breaks_it(self, bus: Bus, other: Bus) -> None:
+        stream_id = new_id()
+        opener = await bus.open_stream(stream_id, "opener")
+        await other.emit(subjects.stream(stream_id, "opener"), b"X")
+        with pytest.raises(StreamClosed, match="not a frame"):
+            await everything(opener)
+        with pytest.raises(StreamClosed):
+            await opener.send(b"x")
+        await opener.close()
 
     async def test_both_may_send_much_at_once(self, bus: Bus, other: Bus) -> None:
         async with opened(bus, other) as ends:

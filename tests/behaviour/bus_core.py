@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from deis_bus.errors import DeadlineExceeded, Refused, Transient, Unavailable
+from deis_bus.errors import DeadlineExceeded, Refused, Transient, Unavailable, Undecodable
 from deis_bus.ports import Answer, Bus, Endpoint, Received, ServiceInfo
 from deis_bus.rpc import DEADLINE, Context, Method, call, endpoints
 from tests.behaviour.bus import PATIENCE, PUSHED, envelope, one, take, until
@@ -83,6 +83,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 ECHO = Method("controller", "echo.read", Question, Reply)
+DEEPER = Method("builder", "echo.read", Question, Reply)
 INFO = ServiceInfo(name="controller", version="1.2.3", metadata={"host": "h"})
 
 
@@ -185,6 +186,51 @@ class RequestsSuite:
         async with bus.serve(INFO, endpoints({ECHO: echo}, bug)):
             answer = await other.request(ECHO.subject, b"[]", {}, PATIENCE)
         assert (answer.code, answer.kind) == (400, "undecodable")
+
+    async def test_what_travels_with_a_request_reaches_the_handler(
+        self, bus: Bus, other: Bus
+    ) -> None:
+        contexts: list[Context] = []
+
+        async def note(question: Question, context: Context) -> Reply:
+            contexts.append(context)
+            return Reply("noted")
+
+        trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        async with bus.serve(INFO, endpoints({ECHO: note}, bug)):
+            before = time.time()
+            await call(other, ECHO, Question("x"), seconds=7, request_id="r1", traceparent=trace)
+            await call(other, ECHO, Question("x"))
+        first, second = contexts
+        assert (first.request_id, first.traceparent) == ("r1", trace)
+        assert before + 6.9 < first.deadline < time.time() + 7.1
+        assert second.request_id not in ("", "r1")
+
+    async def test_an_answer_of_another_shape_is_told(self, bus: Bus, other: Bus) -> None:
+        async def odd(received: Received) -> Answer:
+            return Answer(b"[]")
+
+        async with bus.serve(INFO, {ECHO.subject: odd}):
+            with pytest.raises(Undecodable, match="answer of"):
+                await call(other, ECHO, Question("x"))
+
+    async def test_a_service_that_asks_another_passes_its_refusal_on(
+        self, bus: Bus, other: Bus
+    ) -> None:
+        async def ask(question: Question, context: Context) -> Reply:
+            return await call(bus, DEEPER, question)
+
+        async def no(question: Question, context: Context) -> Reply:
+            raise Refused(403, f"not {question.text}", "right")
+
+        async with (
+            bus.serve(INFO, endpoints({ECHO: ask}, bug)),
+            other.serve(ServiceInfo(name="builder", version="1"), endpoints({DEEPER: no}, bug)),
+        ):
+            with pytest.raises(Refused) as refused:
+                await call(other, ECHO, Question("you"))
+        told = refused.value
+        assert (told.code, told.detail, told.kind) == (403, "not you", "right")
 
     async def test_slow_requests_do_not_hold_up_others(self, bus: Bus, other: Bus) -> None:
         release = asyncio.Event()
