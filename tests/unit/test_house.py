@@ -4,6 +4,7 @@
 `__init__.py` in them and `import platform` means ours instead of the standard library's.
 """
 
+import ast
 import platform
 import subprocess
 import sys
@@ -21,6 +22,8 @@ ROOMS = {
     "services": "deis_services",
     "cli": "deis_cli",
 }
+MODULE_LINES = 400
+FUNCTION_LINES = 60
 
 
 def project() -> dict[str, Any]:
@@ -63,6 +66,24 @@ def test_the_tools_keep_the_guards() -> None:
 
 def test_the_makefile_keeps_the_working_directory_off_the_path() -> None:
     assert "export PYTHONSAFEPATH := 1" in (HOUSE / "Makefile").read_text()
+
+
+@pytest.mark.parametrize(("room", "package"), ROOMS.items())
+def test_modules_and_functions_stay_small_and_have_a_subject(room: str, package: str) -> None:
+    found: list[str] = []
+    for path in sorted((HOUSE / room / package).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if len(text.splitlines()) > MODULE_LINES:
+            found.append(f"{path} is longer than {MODULE_LINES} lines")
+        if path.stem in ("utils", "helpers", "common"):
+            found.append(f"{path} says nothing of what is in it")
+        found += [
+            f"{path}: {node.name} is longer than {FUNCTION_LINES} lines"
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES
+        ]
+    assert found == []
 
 
 def test_every_folder_of_tests_is_a_package() -> None:
