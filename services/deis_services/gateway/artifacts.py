@@ -50,8 +50,7 @@ class Artifacts:
         key = self._opened(request)
         try:
             async with self._objects.get(key) as (info, chunks):
-                response = web.StreamResponse(headers=_headers(info))
-                response.content_length = info.size
+                response = _response(info)
                 await response.prepare(request)
                 async for chunk in chunks:
                     async with asyncio.timeout(STALL_SECONDS):
@@ -64,12 +63,9 @@ class Artifacts:
 
     async def _head(self, request: web.Request) -> web.StreamResponse:
         try:
-            info = await self._objects.head(self._opened(request))
+            return _response(await self._objects.head(self._opened(request)))
         except NoObject:
             raise web.HTTPNotFound from None
-        response = web.Response(headers=_headers(info))
-        response.content_length = info.size
-        return response
 
     async def _put(self, request: web.Request) -> web.StreamResponse:
         key = self._opened(request)
@@ -114,9 +110,12 @@ class Artifacts:
         return problem(413, f"An object may have {self._limit} bytes at most.")
 
 
-def _headers(info: ObjectInfo) -> dict[str, str]:
-    return {
+def _response(info: ObjectInfo) -> web.StreamResponse:
+    headers = {
         "Content-Type": "application/octet-stream",
         "Cache-Control": "private, no-transform",
         "ETag": f'"{info.etag}"',
     }
+    response = web.StreamResponse(headers=headers)
+    response.content_length = info.size
+    return response

@@ -38,6 +38,7 @@ class Parts:
         streams = Streams(bus, calls, rights, settings.streams)
         gateway = Gateway(bus, calls, operations, streams, metrics, settings.body_bytes)
         artifacts = Artifacts(objects, keyring.derive(SIGNING), settings.artifact_bytes, metrics)
+        self.objects = objects
         self.api = WebServer("api", gateway.app(), settings.address)
         self.artifacts = WebServer("artifacts", artifacts.app(), settings.artifacts)
         self.health = HealthServer(
