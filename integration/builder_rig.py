@@ -17,6 +17,7 @@ import msgspec
 from deis_bus.contracts.runtime import BuildRun
 from deis_bus.jetstream import JetStreamBus, connect
 from deis_bus.ports import ByteStream
+from deis_platform.groups import DatabaseSettings
 from deis_platform.metrics import Metrics
 from deis_platform.objects import ObjectStore, open_objects
 from deis_platform.runner import run_parts
@@ -28,7 +29,6 @@ from deis_services.controller.leader import Nudges
 from deis_services.controller.service import Started
 from integration.controller_api.rig import Api, empty
 from integration.controller_rig import dependencies, settings_of
-from integration.databases import DatabaseSettings
 from integration.servers import RunningNats, until
 
 SLUG = b"not really a slug"
