@@ -165,17 +165,21 @@ class MemoryRuntime:
         return self._of(app.appuuid)
 
     async def restart(self, restart: Restart) -> tuple[Instance, ...]:
-        """Replace instances by new ones."""
+        """Replace instances by new ones; gives those of the type, or the one in place of a name."""
         self._check()
         held = self._apps.get(restart.appuuid)
         if held is None:
             return ()
+        before = {instance.name for instance in held.current}
         for index, instance in enumerate(held.current):
             if restart.type in ("", instance.type) and restart.instance in ("", instance.name):
                 state = "up" if instance.state == "up" else "starting"
                 held.current[index] = _instance(held.spec, instance.type, state)
         self._nudge(Observation(app=restart.app, appuuid=restart.appuuid))
-        return self._of(restart.appuuid)
+        after = [i for i in reversed(held.current) if restart.type in ("", i.type)]
+        if restart.instance:
+            after = [i for i in after if i.name not in before] or after[:1]
+        return tuple(after)
 
     async def run(self, task: RunTask) -> None:
         """Run `run_program`, by default a small shell that knows echo, cat and exit."""
