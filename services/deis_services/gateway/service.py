@@ -34,9 +34,9 @@ class Parts:
         metrics.watch(bus.counts)
         calls = Calls(bus, Credentials(keyring), settings.deadline_seconds)
         operations = Operations(bus)
-        rights = Rights(bus)
-        streams = Streams(bus, calls, rights, settings.streams)
-        gateway = Gateway(bus, calls, operations, streams, metrics, settings.body_bytes)
+        self.rights = Rights(bus)
+        self.streams = Streams(bus, calls, self.rights, settings.streams)
+        gateway = Gateway(bus, calls, operations, self.streams, metrics, settings.body_bytes)
         artifacts = Artifacts(objects, keyring.derive(SIGNING), settings.artifact_bytes, metrics)
         self.objects = objects
         self.api = WebServer("api", gateway.app(), settings.address)
@@ -52,8 +52,8 @@ class Parts:
             self.artifacts,
             self.health,
             operations,
-            rights,
-            streams,
+            self.rights,
+            self.streams,
             presence,
             LoopLag(metrics),
         )

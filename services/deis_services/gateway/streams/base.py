@@ -36,7 +36,8 @@ class Streams:
         self.calls = calls
         self.rights = rights
         self.detached = Detached()
-        self._free = limit
+        self.limit = limit
+        self._open = 0
         self._ending = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -45,12 +46,12 @@ class Streams:
         self._ending.set()
 
     def __enter__(self) -> None:
-        if self._free < 1:
+        if self._open >= self.limit:
             raise away("Too many streams are open, please try again later.")
-        self._free -= 1
+        self._open += 1
 
     def __exit__(self, *_: object) -> None:
-        self._free += 1
+        self._open -= 1
 
     async def stopping(self) -> None:
         """Return when the gateway stops."""

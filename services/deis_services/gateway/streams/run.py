@@ -1,5 +1,7 @@
 """One-off commands: the original's one answer at the end (api.md 11)."""
 
+import contextlib
+
 import msgspec
 from aiohttp import web
 
@@ -92,9 +94,6 @@ async def _follow(streams: Streams, call: ApiCall, stream: ByteStream, ran: Ran)
 
 
 async def _whole(stream: ByteStream, ran: Ran) -> None:
-    try:
+    with contextlib.suppress(StreamClosed):  # it may have ended already
         await stream.end_input()
-    except StreamClosed as fault:
-        ran.reason = str(fault)
-        return
     await ran.collect(stream)

@@ -137,11 +137,13 @@ async def _outward(stream: ByteStream, socket: web.WebSocketResponse) -> None:
 
 
 async def _inward(socket: web.WebSocketResponse, stream: ByteStream) -> None:
+    """Until the client goes. What comes after the command's end is dropped: its exit follows."""
     async for message in socket:
-        if message.type is WSMsgType.BINARY and message.data[:1] == b"\0":
-            await stream.send(message.data[1:], channel=0)
-        elif message.type is WSMsgType.TEXT:
-            await _control(message.data, stream)
+        with contextlib.suppress(StreamClosed):
+            if message.type is WSMsgType.BINARY and message.data[:1] == b"\0":
+                await stream.send(message.data[1:], channel=0)
+            elif message.type is WSMsgType.TEXT:
+                await _control(message.data, stream)
 
 
 async def _control(text: str, stream: ByteStream) -> None:

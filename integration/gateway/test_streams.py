@@ -1,0 +1,24 @@
+"""What the gateway streams, on a real NATS server."""
+
+import pytest
+
+from integration.gateway.rig import OnGateway
+from tests.behaviour.gateway_streams import BuildOutputSuite, EventsSuite, LogsSuite, RunSuite
+
+pytestmark = pytest.mark.server
+
+
+class TestLogs(OnGateway, LogsSuite):
+    pass
+
+
+class TestBuildOutput(OnGateway, BuildOutputSuite):
+    pass
+
+
+class TestRun(OnGateway, RunSuite):
+    pass
+
+
+class TestEvents(OnGateway, EventsSuite):
+    pass
