@@ -12,7 +12,6 @@ from deis_bus.events.apps import AppDestroyed
 from deis_bus.ports import Bus
 from deis_bus.rpc import call
 from deis_bus.streams import EVENTS, Durable
-from deis_bus.subjects import event
 from deis_platform.runner import wait_for_stop
 from deis_services.runtime.apps import Apps
 
@@ -21,7 +20,7 @@ log = structlog.get_logger(__name__)
 DURABLE = Durable(
     name="runtime",
     stream=EVENTS.name,
-    filters=(event("*", AppDestroyed.TYPE),),
+    filters=(f"deis.event.*.{AppDestroyed.TYPE}",),
     ack_wait_seconds=60.0,
 )
 AT_ONCE = 500
