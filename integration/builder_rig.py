@@ -27,7 +27,7 @@ from deis_services.builder.service import Parts
 from deis_services.builder.settings import Settings
 from deis_services.controller.leader import Nudges
 from deis_services.controller.service import Started
-from integration.controller_api.rig import Api, empty
+from integration.controller_api.rig import Api
 from integration.controller_rig import dependencies, settings_of
 from integration.servers import RunningNats, until
 
@@ -85,9 +85,7 @@ class BuilderRig:
         self.objects = objects
         self.builds = Builds(objects)
         runtime.build_program = self.builds
-        self.keyring = api.deps.keyring
         self.port = 0
-        self.made: Parts | None = None
 
     def settings(self, **changes: Any) -> Settings:
         """A builder's settings in this folder."""
@@ -101,13 +99,15 @@ class BuilderRig:
         return replace(load(Settings, environ), **changes)
 
     @asynccontextmanager
-    async def builder(self, nats: RunningNats, **changes: Any) -> AsyncIterator[Parts]:
+    async def builder(
+        self, nats: RunningNats, objects: ObjectStore | None = None, **changes: Any
+    ) -> AsyncIterator[Parts]:
         """A builder that serves until the block ends."""
         stop = asyncio.Event()
         async with connect(nats.url, "builder") as bus:
-            parts = Parts(
-                self.settings(**changes), bus, self.objects, self.runtime, os.environ["PATH"]
-            )
+            store = objects or self.objects
+            settings = self.settings(**changes)
+            parts = Parts(settings, bus, store, self.runtime, os.environ["PATH"])
             running = asyncio.create_task(run_parts(parts.all, stop, 8.0))
             try:
                 await asyncio.wait_for(parts.ssh.listening.wait(), 10)
@@ -248,7 +248,7 @@ async def controlled(
     folder: Path,
     **changes: Any,
 ) -> AsyncIterator[BuilderRig]:
-    """The controller with all its parts, and an empty database; no builder yet."""
+    """The controller with all its parts, no builder yet."""
     stop = asyncio.Event()
     nudges = Nudges()
     async with AsyncExitStack() as stack:
@@ -256,8 +256,6 @@ async def controlled(
         settings = settings_of(database, folder, **changes)
         deps = await stack.enter_async_context(dependencies(settings, bus, runtime, nudges))
         objects = await stack.enter_async_context(open_objects(settings.objects))
-        async with deps.db.transaction() as tx:
-            await empty(tx)
         running = asyncio.create_task(
             run_parts((Started(deps, nudges, Metrics("controller")),), stop, 8.0)
         )
