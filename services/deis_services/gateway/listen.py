@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from deis_bus import subjects
 from deis_bus.errors import Transient
 from deis_bus.ports import Bus, Received
+from deis_platform.runner import wait_for_stop
 
 PAUSE_SECONDS = 0.5
 
@@ -25,6 +26,15 @@ async def listen(bus: Bus, subject: str, stop: asyncio.Event) -> AsyncIterator[R
                 await asyncio.wait({stopped}, timeout=PAUSE_SECONDS)
     finally:
         stopped.cancel()
+
+
+async def losses(bus: Bus, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Each loss of the connection, soon after it: what was told meanwhile was not heard."""
+    seen = bus.counts.disconnects
+    while not await wait_for_stop(stop, PAUSE_SECONDS):
+        if bus.counts.disconnects != seen:
+            seen = bus.counts.disconnects
+            yield
 
 
 async def _next(messages: AsyncIterator[Received], stopped: asyncio.Task[bool]) -> Received | None:

@@ -11,7 +11,7 @@ from deis_bus.contracts.http import OPERATION_READ, ApiAnswer, OperationRead, Op
 from deis_bus.errors import BusError, Refused, Transient
 from deis_bus.events.releases import OperationDone
 from deis_bus.ports import Bus
-from deis_services.gateway.listen import listen, subject_of
+from deis_services.gateway.listen import listen, losses, subject_of
 
 log = structlog.get_logger(__name__)
 READ_AGAIN_SECONDS = 5.0
@@ -30,6 +30,17 @@ class Operations:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen for ends until stopped."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hear(stop))
+            group.create_task(self._look_after_losses(stop))
+
+    async def _look_after_losses(self, stop: asyncio.Event) -> None:
+        async for _ in losses(self._bus, stop):
+            for waiters in self._waiting.values():
+                for waiter in waiters:
+                    waiter.set()
+
+    async def _hear(self, stop: asyncio.Event) -> None:
         done = msgspec.json.Decoder(OperationDone).decode
         async for message in listen(self._bus, subject_of("", OperationDone.TYPE), stop):
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ from deis_bus.contracts.access import (
 from deis_bus.errors import Refused, Transient
 from deis_bus.events import apps
 from deis_bus.ports import Bus
-from deis_services.gateway.listen import listen, subject_of
+from deis_services.gateway.listen import listen, losses, subject_of
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 A = TypeVar("A")
@@ -51,10 +52,11 @@ class Rights:
         """Listen for what changes rights until stopped."""
         async with asyncio.TaskGroup() as group:
             for event in _NEWS:
-                group.create_task(self._listen(subject_of("", event.TYPE), stop))
+                group.create_task(self._tell(listen(self._bus, subject_of("", event.TYPE), stop)))
+            group.create_task(self._tell(losses(self._bus, stop)))
 
-    async def _listen(self, subject: str, stop: asyncio.Event) -> None:
-        async for _ in listen(self._bus, subject, stop):
+    async def _tell(self, source: AsyncIterator[object]) -> None:
+        async for _ in source:
             self._news.set()
             self._news = asyncio.Event()
 
