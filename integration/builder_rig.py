@@ -71,21 +71,22 @@ class BuilderRig:
     """One platform without gateway, router and processes."""
 
     def __init__(
-        self,
-        folder: Path,
-        api: Api,
-        bus: JetStreamBus,
-        runtime: MemoryRuntime,
-        objects: ObjectStore,
+        self, folder: Path, runtime: MemoryRuntime, objects: ObjectStore, api: Api | None = None
     ) -> None:
         self.folder = folder
-        self.api = api
-        self.bus = bus
         self.runtime = runtime
         self.objects = objects
         self.builds = Builds(objects)
-        runtime.build_program = self.builds
         self.port = 0
+        self._api = api
+        runtime.build_program = self.builds
+
+    @property
+    def api(self) -> Api:
+        """The controller."""
+        if self._api is None:
+            raise TypeError("this platform has no controller")
+        return self._api
 
     def settings(self, **changes: Any) -> Settings:
         """A builder's settings in this folder."""
@@ -215,7 +216,9 @@ class Pusher:
 
     async def on_ssh(self, *args: str, code: int | None = 0, flags: tuple[str, ...] = ()) -> Typed:
         """`ssh` to the builder."""
-        argv = (*self.ssh, *flags, "-p", str(self._rig.port), "git@127.0.0.1", *args)
+        program, *options = self.ssh
+        port = str(self._rig.port)
+        argv = (program, *flags, *options, "-p", port, "git@127.0.0.1", *args)
         return await self.types(*argv, folder=self.home, code=code)
 
     async def types(self, *argv: str, folder: Path, code: int | None = 0) -> Typed:
@@ -261,7 +264,7 @@ async def controlled(
         )
         try:
             await until(lambda: nudges.term is not None, "the controller leads")
-            yield BuilderRig(folder, Api(deps), bus, runtime, objects)
+            yield BuilderRig(folder, runtime, objects, Api(deps))
         finally:
             stop.set()
             await running

@@ -81,7 +81,7 @@ class Repositories:
 
     @asynccontextmanager
     async def receiving(self, appuuid: str) -> AsyncIterator[Path]:
-        """The repository for one push, free of what a killed one left. Raises Held, GitFault."""
+        """The repository for one push, free of what a killed git left. Raises Held, GitFault."""
         lock = self._in_use.setdefault(appuuid, asyncio.Lock())
         try:
             async with asyncio.timeout(HELD_SECONDS):
@@ -91,7 +91,10 @@ class Repositories:
         try:
             path = await self.ensure(appuuid)
             await asyncio.to_thread(_tidy, path)
-            yield path
+            try:
+                yield path
+            finally:
+                await asyncio.to_thread(_tidy, path)
         finally:
             lock.release()
 
@@ -152,7 +155,7 @@ class Repositories:
 
 
 def _tidy(path: Path) -> None:
-    """Locks and half-received packs of a push that was killed: we hold the repository now."""
+    """Remove locks and half-received packs of a git that was killed; nobody else is in there."""
     for pattern in ("*.lock", "refs/**/*.lock", "objects/info/*.lock"):
         for lock in path.glob(pattern):
             lock.unlink(missing_ok=True)

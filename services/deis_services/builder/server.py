@@ -59,7 +59,9 @@ class SshServer:
         self._stop = asyncio.Event()
         self._sessions: set[asyncio.Task[None]] = set()
         self._gauge = metrics.gauge("builder_sessions", "SSH sessions that are open")
-        self._served = metrics.counter("builder_served_total", "SSH sessions that ended", ("kind", "code"))
+        self._served = metrics.counter(
+            "builder_served_total", "SSH sessions that ended", ("kind", "code")
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until stopped; pushes whose build goes on elsewhere say so and end."""
