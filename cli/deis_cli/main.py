@@ -91,8 +91,9 @@ def _command(wanted: Plan, state: State) -> int:
         screen.error(_said(fault, state))
         return exit_code(fault, state.environ)
     except (KeyboardInterrupt, typer.Abort):
-        screen.note("")
         return INTERRUPTED
+    finally:
+        screen.close()
     return code if isinstance(code, int) else 0
 
 

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
+from deis_cli.spinner import Spinner
+
 
 class Screen:
     """Human text to `out`, diagnostics to `err`; only data on `out` when `data_only`."""
@@ -14,6 +16,7 @@ class Screen:
         self.err = err or sys.stderr
         self.data_only = False
         self._open = False
+        self._spinner = Spinner(self.err)
 
     def line(self, text: str = "") -> None:
         """A line of the human answer."""
@@ -22,6 +25,7 @@ class Screen:
     def write(self, text: str) -> None:
         """Text of the human answer, at once."""
         if not self.data_only:
+            self._spinner.stop()
             self.out.write(text)
             self.out.flush()
 
@@ -29,14 +33,30 @@ class Screen:
         """`Creating Application... `, to be ended by `done`."""
         self.write(f"{text}... ")
         self._open = not self.data_only
+        self.wait()
+
+    def wait(self) -> None:
+        """Something slow begins: show on a terminal that we live, until the next output."""
+        if not self.data_only:
+            self._spinner.start()
 
     def done(self, text: str = "done") -> None:
         """End what `begin` began."""
         self._open = False
         self.line(text)
 
+    def close(self) -> None:
+        """Nothing more is said: end what is open still, after a Ctrl-C for one."""
+        self._spinner.stop()
+        if self._open:
+            self.done("")
+
     def note(self, text: str) -> None:
-        """A diagnostic line."""
+        """A diagnostic line; on a terminal below an open action line, not behind it."""
+        self._spinner.stop()
+        if self._open and self.err.isatty():
+            self._open = False
+            self.err.write("\n")
         self.err.write(text + "\n")
         self.err.flush()
 
@@ -48,11 +68,13 @@ class Screen:
 
     def data(self, value: Any) -> None:
         """The answer as JSON."""
+        self._spinner.stop()
         self.out.write(json.dumps(value, ensure_ascii=False) + "\n")
         self.out.flush()
 
     def raw(self, data: bytes, *, error: bool = False) -> None:
         """Bytes of a remote program, as they are."""
+        self._spinner.stop()
         stream = self.err if error else self.out
         buffer = getattr(stream, "buffer", None)
         if buffer is None:

@@ -1,12 +1,12 @@
 """What every command shares: typer's wiring, common options, the open API, the application."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from deis_cli.errors import CliError
+from deis_cli.errors import CliError, Lost
 from deis_cli.screen import Screen
 from deis_cli.session import Session
 from deis_cli.state import State
@@ -72,11 +72,8 @@ class Work:
 
     async def platform(self) -> "Platform":
         """What the platform advertises; empty from an original controller."""
-        from deis_cli.core.models import Platform
-
         if self._platform is None:
-            reply = await self.api.ask("GET", "/v2/platform")
-            self._platform = reply.decode(Platform) if reply.status == 200 else Platform()
+            self._platform = await self.api.platform()
         return self._platform
 
     async def builder(self) -> "Builder":
@@ -107,8 +104,6 @@ class Work:
 
 def go(ctx: typer.Context, work: Callable[[Work], Awaitable[None]], output: str = "text") -> None:
     """Run a command that needs somebody logged in."""
-    import asyncio
-
     from deis_cli.core.client import Api
 
     state = begin(ctx, output)
@@ -120,7 +115,24 @@ def go(ctx: typer.Context, work: Callable[[Work], Awaitable[None]], output: str 
         ) as api:
             await work(Work(state, session, api))
 
-    asyncio.run(main())
+    run(main())
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end; what the network does in the middle of a stream is an error in words too."""
+    import asyncio
+
+    import aiohttp
+    import msgspec
+
+    try:
+        asyncio.run(work)
+    except aiohttp.ClientError as fault:
+        raise Lost(
+            f"the connection was lost: {str(fault) or type(fault).__name__}", sent=True
+        ) from fault
+    except msgspec.MsgspecError as fault:
+        raise CliError(f"The controller's answer is not understood: {fault}") from fault
 
 
 def begin(ctx: typer.Context, output: str = "text") -> State:

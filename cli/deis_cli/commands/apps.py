@@ -27,15 +27,20 @@ def create(
     remote: Annotated[
         str | None, typer.Option("-r", "--remote", help="Name of the git remote to add.")
     ] = None,
+    output: Format = "text",
 ) -> None:
     """Creates an application, and a git remote for it."""
 
     async def work(w: Work) -> None:
+        import msgspec
+
         from deis_cli.core import apps, config
 
         w.screen.begin("Creating Application")
         made = await apps.create(w.api, name)
         w.screen.done(f"done, created {made.id}")
+        if w.screen.data_only:
+            w.screen.data(msgspec.to_builtins(made))
         if buildpack:
             await config.change(w.api, made.id, {"BUILDPACK_URL": buildpack}, w.screen.note)
         if no_remote or not await w.git.inside():
@@ -43,7 +48,7 @@ def create(
             return
         await _add_remote(w, made.id, remote or w.state.brand.remote)
 
-    go(ctx, work)
+    go(ctx, work, output)
 
 
 async def _add_remote(w: Work, name: str, remote: str) -> None:
@@ -210,6 +215,7 @@ def destroy(ctx: typer.Context, name: App = None, confirm: Confirm = None) -> No
         _confirmed(w, found, confirm)
         started = time.monotonic()
         w.screen.line(f"Destroying {found}...")
+        w.screen.wait()
         await apps.destroy(w.api, found, w.screen.note)
         w.screen.line(f"done in {int(time.monotonic() - started)}s")
         remotes = await w.git.remotes() if w.state.inferred else []

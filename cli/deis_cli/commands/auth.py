@@ -10,7 +10,7 @@ import typer
 from deis_cli import session
 from deis_cli.errors import CliError
 from deis_cli.session import Session, normal_url
-from deis_cli.skin import Command, Format, Work, begin, go, skew, topic
+from deis_cli.skin import Command, Format, Work, begin, go, run, skew, topic
 from deis_cli.state import State
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ def _apart(
     work: Callable[[State, "Api"], Awaitable[None]],
 ) -> None:
     """Run what needs no login, against the given controller or the profile's."""
-    import asyncio
-
     from deis_cli.core.client import Api
 
     state = begin(ctx)
@@ -46,7 +44,7 @@ def _apart(
         async with Api(url, known, verify=verify != "false", skew=skew(state.screen)) as api:
             await work(state, api)
 
-    asyncio.run(main())
+    run(main())
 
 
 def _known(state: State, url: str) -> str:

@@ -27,7 +27,9 @@ def list_values(
         found = await w.app(name)
         values = await config.read(w.api, found)
         words = [f"{key}={values[key]}" for key in sorted(values, key=str.encode)]
-        if oneline:
+        if w.screen.data_only:
+            w.screen.data(values)
+        elif oneline:
             w.screen.line(" ".join(words))
         elif diff:
             for word in words:

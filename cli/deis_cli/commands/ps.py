@@ -13,6 +13,7 @@ app = topic()
 def _banner(w: Work, what: str) -> None:
     drink = w.state.environ.get("DEIS_DRINK_OF_CHOICE") or "coffee"
     w.screen.line(f"{what} processes... but first, {drink}!")
+    w.screen.wait()
 
 
 @app.command("ps:list", cls=Command)

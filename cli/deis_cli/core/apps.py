@@ -65,9 +65,7 @@ async def address(api: Api, app: str) -> str:
     host = target.hostname or ""
     port = f":{target.port}" if target.port else ""
     if _bare(host):
-        reply = await api.ask("GET", "/v2/platform")
-        advertised = reply.decode(models.Platform).domain if reply.status == 200 else ""
-        return f"{name}.{advertised or host}{port}"
+        return f"{name}.{(await api.platform()).domain or host}{port}"
     return f"{name}.{host.partition('.')[2]}{port}"
 
 

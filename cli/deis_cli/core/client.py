@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 
 from deis_cli import API_VERSION, VERSION
+from deis_cli.core.models import Platform
 from deis_cli.core.resolver import LocalResolver, is_local
 from deis_cli.errors import CliError, Lost, explain
 
@@ -173,8 +174,19 @@ class Api:
     async def ours(self) -> bool:
         """Whether the controller has what we added to the original API (DESIGN 5)."""
         if self._ours is None:
-            self._ours = (await self.ask("GET", "/v2/platform")).status == 200
+            self._ours = await self._told() is not None
         return self._ours
+
+    async def platform(self) -> Platform:
+        """What it says about itself; empty from an original controller."""
+        return await self._told() or Platform()
+
+    async def _told(self) -> Platform | None:
+        reply = await self.ask("GET", "/v2/platform")
+        if reply.status >= 500:
+            # Away is not the same as original: who it is cannot be said now.
+            raise Lost(f"the platform is away for the moment ({reply.status})", sent=True)
+        return reply.decode(Platform) if reply.status == 200 else None
 
     async def get(self, path: str, kind: type[T], **query: Any) -> T:
         """GET and decode."""

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -23,6 +23,8 @@ READ_AGAIN_SECONDS = 2.0
 """A wake-up may be lost with its connection; the operation itself is the truth."""
 RESUBMIT_SECONDS = 60.0
 """How long a request whose answer was lost is sent again, under the same key."""
+AWAY = (502, 503, 504)
+"""Statuses of a platform whose parts are away for the moment; it may have begun all the same."""
 _ENDED = ("succeeded", "failed")
 
 
@@ -31,12 +33,11 @@ async def deploy(
 ) -> Reply:
     """Submit a change and wait for its end; raises ApiError with what the platform said."""
     headers = {"Prefer": "respond-async", "Idempotency-Key": str(uuid.uuid4())}
-    reply = await _submit(api, method, path, body, headers, note)
-    if reply.status != 202:
-        return reply
-    pending = reply.decode(models.Pending)
     try:
-        return await _outcome(api, pending.operation, app, note)
+        reply = await _submit(api, method, path, body, headers, note)
+        if reply.status != 202:
+            return reply
+        return await _outcome(api, reply.decode(models.Pending).operation, app, note)
     except asyncio.CancelledError:
         note(f"The platform goes on with it; see `deis releases -a {app}`.")
         raise
@@ -46,30 +47,49 @@ async def _submit(
     api: Api, method: str, path: str, body: Any, headers: dict[str, str], note: Note
 ) -> Reply:
     deadline = time.monotonic() + RESUBMIT_SECONDS
-    pause = 0.2
+    arrived = False  # perhaps
+    pauses = _pauses()
     while True:
         try:
             return await api.send(method, path, body, headers=headers)
-        except Lost as fault:
-            if not fault.sent or time.monotonic() > deadline or not await _repeatable(api):
+        except (Lost, ApiError) as fault:
+            arrived = arrived or _may_have_arrived(fault)
+            refused = isinstance(fault, ApiError) and fault.status not in AWAY
+            late = time.monotonic() > deadline
+            if refused or not arrived or late or not await _repeatable(api, deadline):
                 raise
             note(f"{fault}; sending it again")
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, 5.0)
+        await asyncio.sleep(next(pauses))
 
 
-async def _repeatable(api: Api) -> bool:
+def _may_have_arrived(fault: Lost | ApiError) -> bool:
+    return fault.sent if isinstance(fault, Lost) else fault.status in AWAY
+
+
+async def _repeatable(api: Api, deadline: float) -> bool:
     """Only our gateway keeps the answer to an idempotency key: elsewhere a repeat may double."""
-    try:
-        return await api.ours()
-    except Lost:
-        return False
+    pauses = _pauses()
+    while True:
+        try:
+            return await api.ours()
+        except Lost:
+            if time.monotonic() > deadline:
+                return False
+        await asyncio.sleep(next(pauses))
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds: 0.2, doubled up to 5, without end."""
+    pause = 0.2
+    while True:
+        yield pause
+        pause = min(pause * 2, 5.0)
 
 
 async def _outcome(api: Api, operation: str, app: str, note: Note) -> Reply:
     woken = asyncio.Event()
     waker = asyncio.create_task(_wake(api, operation, app, woken))
-    pause = 0.2
+    pauses = _pauses()
     try:
         while True:
             woken.clear()  # before the look: what is told meanwhile may be newer than its answer
@@ -77,8 +97,7 @@ async def _outcome(api: Api, operation: str, app: str, note: Note) -> Reply:
                 found = await _read(api, operation)
             except Lost as fault:
                 note(f"{fault}; the deploy goes on, asking again")
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5.0)
+                await asyncio.sleep(next(pauses))
                 continue
             if found.state in _ENDED:
                 return _answer(found)
@@ -91,7 +110,7 @@ async def _outcome(api: Api, operation: str, app: str, note: Note) -> Reply:
 
 async def _read(api: Api, operation: str) -> models.Operation:
     reply = await api.ask("GET", f"/v2/operations/{part(operation)}")
-    if reply.status in (502, 503, 504):
+    if reply.status in AWAY:
         raise Lost("the platform is away for the moment", sent=True)
     if reply.status >= 400:
         raise explain(reply.status, reply.raw)

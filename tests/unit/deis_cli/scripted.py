@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from deis_cli.state import State
 Answer = tuple[int, Any] | web.StreamResponse
 Handler = Callable[[web.Request], Awaitable[Answer]]
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
+PROGRAM = "import sys; sys.argv[0] = 'deis'; from deis_cli.main import main; main()"
 VERSIONS = {"DEIS_API_VERSION": "2.3", "DEIS_PLATFORM_VERSION": "2.3.0"}
 
 
@@ -143,6 +145,16 @@ class Person:
         code = await asyncio.to_thread(main.run, list(argv), state)
         return Printed(code, out.getvalue(), err.getvalue())
 
+    async def starts(self, *argv: str, **streams: Any) -> asyncio.subprocess.Process:
+        """The client as a process of its own, its streams pipes unless told otherwise."""
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", PROGRAM, *argv),
+            **(pipes | streams),
+            cwd=self.folder,
+            env=self.environ | {"PYTHONSAFEPATH": "1"},
+        )
+
     async def git(self, *argv: str) -> str:
         """git, in the present folder."""
         process = await asyncio.create_subprocess_exec(
@@ -156,3 +168,16 @@ class Person:
 def untimed(text: str) -> str:
     """Without the seconds that a command took."""
     return re.sub(r"done in \d+s", "done in 0s", text)
+
+
+def rendered(text: str) -> str:
+    """What a terminal shows of it: backspaces go back, what comes then is written over."""
+    shown: list[str] = []
+    place = 0
+    for letter in text.replace("\r\n", "\n"):
+        if letter == "\b":
+            place -= 1
+            continue
+        shown[place : place + 1] = [letter]
+        place += 1
+    return "\n".join(line.rstrip() for line in "".join(shown).split("\n"))
