@@ -49,6 +49,7 @@ class Artifacts:
         self.slugs: dict[str, bytes] = {}
         self.url = ""
         self.away = False
+        self.refused = 0
         self.fetched: list[str] = []
 
     def add(self, name: str, packed: bytes, appuuid: str = APP.appuuid) -> Artifact:
@@ -60,6 +61,7 @@ class Artifacts:
     async def get(self, request: web.Request) -> web.Response:
         """A slug."""
         if self.away:
+            self.refused += 1
             return web.Response(status=503)
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return web.Response(status=403)

@@ -40,11 +40,12 @@ class Fetching:
             await asyncio.wait(tasks)
 
     async def _fetch(self, spec: AppSpec, say: Say) -> Prepared:
+        say("its slug is being fetched")
         for pause in delays():
             try:
                 return await self._workspace.prepare(spec.app, spec.appuuid, spec.artifact)
             except Transient as fault:
-                say(f"the slug could not be fetched: {fault}")
+                say(f"its slug could not be fetched: {fault}")
             await asyncio.sleep(pause)
         raise ValueError("pauses ended")
 

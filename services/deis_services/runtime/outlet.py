@@ -24,10 +24,9 @@ class Outlet:
         """Addresses that a router may know of."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @property
-    def confirmed(self) -> bool:
-        """Whether every live router has what was last written, or is too late."""
-        return self._addresses is not None and self._confirmed >= self._revision
+    def serves(self, addresses: tuple[str, ...]) -> bool:
+        """Whether exactly these are written, and every live router has them or is too late."""
+        return addresses == self._addresses and self._confirmed >= self._revision
 
     async def put(self, spec: AppSpec, addresses: tuple[str, ...]) -> None:
         """Write the addresses, if they are others than before. Raises Transient."""

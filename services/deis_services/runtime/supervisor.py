@@ -52,6 +52,7 @@ class Supervisor:
         self._stepped = asyncio.Event()
         self._ending: dict[Replica, asyncio.Task[None]] = {}
         self._kept: set[str] = set()
+        self._routed: tuple[str, ...] = ()
         self._closed = False
         self._want(spec)
         self._loop = asyncio.create_task(self._run(), name=f"app {spec.app}")
@@ -66,7 +67,7 @@ class Supervisor:
 
     def status(self, running: tuple[Instance, ...] = ()) -> AppStatus:
         """How far it is; `running` are its one-off commands."""
-        serving = self._complete and self._outlet.confirmed
+        serving = self._complete and self._is_routed()
         marks = {want.type: want.mark for want in model.wanted(self.spec)}
         ready = dict.fromkeys(marks, 0)
         for replica in self._staying():
@@ -104,7 +105,7 @@ class Supervisor:
         return _newest_first(replica.instance() for replica in after)
 
     def _switched(self, chosen: list[Replica]) -> bool:
-        return self._outlet.confirmed and all(replica.leaving for replica in chosen)
+        return self._is_routed() and all(replica.leaving for replica in chosen)
 
     async def remove(self) -> None:
         """End everything, out of the route table first; returns once it is gone."""
@@ -138,6 +139,7 @@ class Supervisor:
         self._cancel_timer()
         clock = asyncio.get_running_loop()
         self._timer = clock.call_later(spec.deploy_timeout_seconds, self._late, spec.generation)
+        self._plan()
         self._look()
 
     def _late(self, generation: int) -> None:
@@ -190,22 +192,34 @@ class Supervisor:
             self._stepped.set()
 
     async def _step(self) -> None:
+        self._plan()
+        written = self._routed
+        await self._outlet.put(self.spec, written)
+        for replica in self._replicas:
+            self._tell(replica)
+            # Another plan may have been made while this one was written: what that one lets go
+            # is in the routes still.
+            gone = replica.leaving and replica.address not in written
+            if gone and replica not in self._ending:
+                grace = replica.plan.process.grace_seconds
+                self._ending[replica] = asyncio.create_task(self._end(replica, grace))
+        if self._complete and self._is_routed():
+            self._stages.switched()
+            await self._forget_old_artifacts()
+
+    def _plan(self) -> None:
+        """All of a step that needs no waiting, so that a status right after an apply is true."""
         self._judge()
         decision = self._decide()
         for process_type in decision.start:
             self._start(process_type)
         for replica in self._replicas:
             replica.leaving = replica.leaving or replica.plan.name in decision.end
-        routed = [r.address for r in self._replicas if r.plan.name in decision.routed]
-        await self._outlet.put(self.spec, tuple(routed))
-        for replica in self._replicas:
-            self._tell(replica)
-            if replica.leaving and replica not in self._ending:
-                grace = replica.plan.process.grace_seconds
-                self._ending[replica] = asyncio.create_task(self._end(replica, grace))
-        if self._complete and self._outlet.confirmed:
-            self._stages.switched()
-            await self._forget_old_artifacts()
+        routed = set(decision.routed)
+        self._routed = tuple(r.address for r in self._replicas if r.plan.name in routed)
+
+    def _is_routed(self) -> bool:
+        return self._outlet.serves(self._routed)
 
     def _judge(self) -> None:
         """Whether the rollout has failed, before anybody decides what to do about it."""
@@ -293,7 +307,7 @@ class Supervisor:
         """Report a state once; `up` only when the routers know, so that it means: it serves."""
         state = replica.instance().state
         now = (state, replica.reason if state == "error" else "")
-        if self._told.get(replica) == now or (state == "up" and not self._outlet.confirmed):
+        if self._told.get(replica) == now or (state == "up" and not self._is_routed()):
             return
         self._told[replica] = now
         self._report(replica, *now)
