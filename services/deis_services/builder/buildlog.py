@@ -28,6 +28,7 @@ class OutputLog:
         self._turn = asyncio.Lock()
         self._stored = 0
         self._left = task.output_limit_bytes
+        """Bytes that may still come; negative once the log has said that no more will."""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["OutputLog"]:
@@ -41,7 +42,7 @@ class OutputLog:
 
     async def write(self, data: bytes) -> None:
         """More output; waits where the bus cannot keep up."""
-        kept = data[: self._left]
+        kept = data[: max(0, self._left)]
         self._left -= len(kept)
         self._waiting += kept
         if len(kept) < len(data) and self._left == 0:
