@@ -188,14 +188,14 @@ async def test_a_result_that_cannot_be_read(tmp_path: Path) -> None:
 async def test_output_past_the_limit_is_left_out(tmp_path: Path) -> None:
     async def program(_: BuildRun, stream: ByteStream) -> int:
         for _n in range(10):
-            await stream.send(b"y" * 99 + b"\n")
+            await stream.send(b"#" * 99 + b"\n")
         return 1
 
     async with Bench(tmp_path).up() as bench:
         bench.runtime.build_program = program
         assert await bench.run(output_limit_bytes=250) == "failed"
         shown = b"".join(message.data for message in await bench.output())
-        assert shown.count(b"y") == 99 + 99 + 50
+        assert shown.count(b"#") == 99 + 99 + 50
         assert b"the output is longer than 250 bytes" in shown
         assert shown.endswith(b"exited with code 1, stopping build\n")
 
