@@ -121,6 +121,9 @@ _SERVICES: dict[str, Rights] = {
             *_make(stream.name for stream in STREAMS),
             *_make(f"KV_{bucket.name}" for bucket in BUCKETS),
             *_consume("controller", REPORTS.name, subjects.REPORTS),
+            # Output of builds goes with its application.
+            *_read(BUILDLOGS.name),
+            f"$JS.API.STREAM.MSG.DELETE.{BUILDLOGS.name}",
         ),
     ),
     "builder": Rights(

@@ -283,9 +283,11 @@ def _by_app(rows: Iterable[Any]) -> Iterable[list[Any]]:
 async def _heard(nudge: asyncio.Event, stop: asyncio.Event, lost: asyncio.Event) -> bool:
     """Wait for any of them or the resync; False when it was the resync."""
     waits = [asyncio.ensure_future(event.wait()) for event in (nudge, stop, lost)]
-    done, pending = await asyncio.wait(
-        waits, timeout=RESYNC_SECONDS, return_when=asyncio.FIRST_COMPLETED
-    )
-    for task in pending:
-        task.cancel()
+    try:
+        done, _ = await asyncio.wait(
+            waits, timeout=RESYNC_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        for task in waits:
+            task.cancel()
     return bool(done)

@@ -62,7 +62,9 @@ class RouteWriter:
     async def ensure(self, app: App) -> None:
         """Make the bucket say what the rows say. Raises Transient while it cannot be read."""
         try:
-            await asyncio.wait_for(self._present.wait(), READ_SECONDS)
+            # Not wait_for: it forgets a cancellation that comes as the event does.
+            async with asyncio.timeout(READ_SECONDS):
+                await self._present.wait()
         except TimeoutError:
             raise Transient("the routes cannot be read") from None
         data = msgspec.json.encode(await self._wanted(app))
