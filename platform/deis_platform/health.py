@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from deis_bus.errors import Transient
 from deis_platform.groups import HealthSettings
 from deis_platform.metrics import Metrics
 from deis_platform.webapp import WebServer, application
@@ -47,5 +48,5 @@ class HealthServer(WebServer):
 async def _holds(check: Check) -> bool:
     try:
         return await asyncio.wait_for(check(), CHECK_SECONDS)
-    except TimeoutError:
+    except (TimeoutError, Transient):
         return False

@@ -80,12 +80,12 @@ class _BusCounts(Collector):
 
 
 class LoopLag:
-    """A part: how late the event loop is, as gauge `deis_loop_lag_seconds`."""
+    """A part: how late the event loop is, as `deis_loop_lag_seconds`, so that no peak is lost."""
 
     name = "loop lag"
 
     def __init__(self, metrics: Metrics) -> None:
-        self._lag = metrics.gauge("loop_lag_seconds", "how late the event loop runs what is due")
+        self._lag = metrics.seconds("loop_lag_seconds", "how late the event loop runs what is due")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Measure twice a second."""
@@ -94,7 +94,7 @@ class LoopLag:
             due = clock.time() + LAG_SECONDS
             if await wait_for_stop(stop, LAG_SECONDS):
                 return
-            self._lag.set(max(0.0, clock.time() - due))
+            self._lag.observe(max(0.0, clock.time() - due))
 
 
 def _checked(made: object, kind: type[M], name: str) -> M:

@@ -24,6 +24,7 @@ RETRY_AFTER_SECONDS = 1
 SHUTDOWN_SECONDS = 5.0
 CLIENT_GONE = 499
 """As nginx says it: the client went away before it got an answer."""
+PROBES = ("/healthz", "/readiness")
 _KEPT = ("Allow", "WWW-Authenticate")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -66,7 +67,9 @@ async def _log_access(request: web.Request, handler: Handler) -> web.StreamRespo
         status = response.status
         return response
     finally:
-        log.info(
+        # Probes ask every few seconds (api.md 22).
+        tell = log.debug if request.path in PROBES else log.info
+        tell(
             "request",
             method=request.method,
             path=request.path,  # without the query: it may hold secrets

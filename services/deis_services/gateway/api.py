@@ -11,7 +11,7 @@ from deis_bus.contracts.http import NOTHING, ApiAnswer, ApiCall
 from deis_bus.errors import Transient
 from deis_bus.ports import Bus
 from deis_platform.metrics import Metrics
-from deis_platform.webapp import STARTED, application
+from deis_platform.webapp import PROBES, STARTED, application
 from deis_services.gateway.answers import (
     ALLOW,
     Problem,
@@ -44,7 +44,6 @@ STREAMS: dict[str, Serve] = {
 """Every endpoint of kind STREAM."""
 ENDPOINT = web.RequestKey("endpoint", str)
 _OPEN = (Access.ANYONE, Access.REGISTER)
-_HEALTH = ("/healthz", "/readiness")
 HEALTH_ALLOW = "GET, HEAD, OPTIONS"
 
 
@@ -95,7 +94,7 @@ class Gateway:
         return response
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        if request.path in _HEALTH:
+        if request.path in PROBES:
             return await self._health(request)
         socket = request.headers.get("Upgrade", "").lower() == "websocket"
         found = self._find(request, socket=socket)
