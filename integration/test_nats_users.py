@@ -77,6 +77,7 @@ PUBLISH: dict[str, set[str]] = {
     "$JS.API.STREAM.NAMES": set(),
     "$JS.API.STREAM.MSG.DELETE.EVENTS": set(),
     "$JS.API.STREAM.MSG.DELETE.DEAD": {P},
+    "$JS.API.STREAM.MSG.DELETE.BUILDLOGS": {C},
     "$JS.API.STREAM.MSG.GET.EVENTS": set(),
     "$JS.API.DIRECT.GET.KV_routes.$KV.routes.app.blog": {C, R, X},
     "$JS.API.DIRECT.GET.KV_routers.$KV.routers.r1": {R, X, P},
@@ -84,7 +85,7 @@ PUBLISH: dict[str, set[str]] = {
     "$JS.API.CONSUMER.NAMES.EVENTS": {P},
     "$JS.API.INFO": set(),
     **{f"{verb}.EVENTS.reader-1": {G, P} for verb in (CREATE, NEXT, DELETE)},
-    **{f"{verb}.BUILDLOGS.reader-1": {G, B} for verb in (CREATE, NEXT, DELETE)},
+    **{f"{verb}.BUILDLOGS.reader-1": {G, B, C} for verb in (CREATE, NEXT, DELETE)},
     **{f"{verb}.DEAD.reader-1": {M, P} for verb in (CREATE, NEXT, DELETE)},
     **{f"{verb}.KV_routes.reader-1": {C, R, X} for verb in (CREATE, NEXT, DELETE)},
     **{f"{verb}.KV_routers.reader-1": {R, X, P} for verb in (CREATE, NEXT, DELETE)},
@@ -297,6 +298,9 @@ async def test_services_can_do_their_work(tmp_path: Path) -> None:
         assert await controller.keys(ROUTES).get("up.blog") is not None
         await router.keys(ROUTERS).put("r1", b"1")
         assert (await one(runtime.keys(ROUTERS).watch())) is not None
+        await builder.store("deis.buildlog.blog.b1", b"output", {"Nats-Msg-Id": "1"})
+        (output,) = await controller.read("BUILDLOGS", ("deis.buildlog.blog.*",))
+        assert await controller.remove("BUILDLOGS", output.sequence)
 
 
 async def test_services_answer_and_are_found(tmp_path: Path) -> None:
