@@ -8,11 +8,14 @@ import aiohttp
 
 from deis_cli.core.apps import path
 from deis_cli.core.client import Api
+from deis_cli.core.resume import Resume
 from deis_cli.errors import FAILURE, NOT_FOUND, ApiError, CliError, Lost, explain
 
 FOLLOWS = "Deis-Stream"
 """Header by which our gateway says that it follows; an original controller answers and ends."""
 AGAIN_LINES = 1000
+QUIET_SECONDS = 1.0
+"""After which the lines that are given once more are taken for complete."""
 NONE = "There are currently no log messages."
 
 
@@ -85,13 +88,21 @@ class _opened:
 
 async def _new(answer: aiohttp.ClientResponse, seen: deque[str]) -> AsyncIterator[str]:
     """Lines of the answer behind the last one that was seen before."""
-    waiting: list[str] | None = [] if seen else None
-    last = seen[-1] if seen else ""
-    while line := await answer.content.readline():
-        text = line.decode(errors="replace").rstrip("\r\n")
-        if waiting is None:
-            yield text
-            continue
-        waiting.append(text)
-        if text == last:
-            waiting = None
+    resume = Resume(seen)
+    while True:
+        reading = asyncio.ensure_future(answer.content.readline())
+        try:
+            # Not wait_for: that would lose what of the line is here already.
+            await asyncio.wait({reading}, timeout=QUIET_SECONDS if resume.searching else None)
+            if not reading.done():
+                for line in resume.give_up():
+                    yield line
+            raw = await reading
+        finally:
+            reading.cancel()
+        if not raw:
+            break
+        for line in resume.take(raw.decode(errors="replace").rstrip("\r\n")):
+            yield line
+    for line in resume.give_up():
+        yield line
