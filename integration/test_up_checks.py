@@ -20,6 +20,28 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+def names(folder: Path) -> list[str]:
+    """What lies in a folder; nothing when it is not there."""
+    return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+
+def filled(folder: Path, name: str, text: str) -> None:
+    """A folder with one file in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+
+
+def owned(folder: Path, user: int) -> None:
+    """An empty folder of another user."""
+    folder.mkdir()
+    os.chown(folder, user, user)
+
+
+def closed(folder: Path) -> None:
+    """A folder that only we may enter."""
+    folder.mkdir(mode=0o700)
+
+
 async def refused(data: Path, *options: str, environ: dict[str, str] | None = None) -> list[str]:
     """The lines of an `up` that does not start."""
     process = await asyncio.create_subprocess_exec(
@@ -45,16 +67,15 @@ async def test_a_taken_port_is_named_with_its_setting(data: Path, option: str) -
             f"deis-platform: port {port} on 127.0.0.1 is taken: choose another,"
             f" {option} or {setting}"
         ]
-    assert not data.exists()
+    assert names(data) == []
 
 
 async def test_a_missing_git_is_named_with_its_package(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    assert await refused(data, environ={"PATH": str(tmp_path / "bin")}) == [
+    assert await refused(data, environ={"PATH": str(tmp_path / "nothing")}) == [
         "deis-platform: git not found: install it (Debian: apt-get install git)",
         "deis-platform: ssh-keygen not found: install it (Debian: apt-get install openssh-client)",
     ]
-    assert not data.exists()
+    assert names(data) == []
 
 
 @pytest.mark.parametrize("setting", ["DEIS_NATS_SERVER", "DEIS_POSTGRES_BIN", "DEIS_NGINX"])
@@ -62,46 +83,43 @@ async def test_a_missing_server_is_named_with_its_setting(data: Path, setting: s
     lines = await refused(data, environ={setting: str(data / "nowhere")})
     assert len(lines) == 1
     assert lines[0].startswith(f"deis-platform: {setting}: no program at ")
-    assert not data.exists()
+    assert names(data) == []
 
 
 async def test_a_newer_data_folder_is_left_alone(data: Path) -> None:
-    data.mkdir()
-    (data / "version").write_text("99\n")
+    filled(data, "version", "99\n")
     assert await refused(data) == [
         f"deis-platform: data folder {data} was written by a newer deis-platform (layout 99, this"
         " one knows 1): use that one, or choose another with --data"
     ]
-    assert [path.name for path in data.iterdir()] == ["version"]
+    assert names(data) == ["version"]
 
 
 async def test_a_folder_with_other_things_in_it_is_left_alone(data: Path) -> None:
-    data.mkdir()
-    (data / "thesis.txt").touch()
+    filled(data, "thesis.txt", "")
     assert await refused(data) == [
         f"deis-platform: data folder {data} holds something else: choose another with --data"
     ]
-    assert [path.name for path in data.iterdir()] == ["thesis.txt"]
+    assert names(data) == ["thesis.txt"]
 
 
 @pytest.mark.root
 async def test_a_data_folder_of_another_user_is_left_alone(data: Path) -> None:
-    data.mkdir()
-    os.chown(data, 65534, 65534)
+    owned(data, 65534)
     assert await refused(data) == [
         f"deis-platform: data folder {data} belongs to another user: choose another with --data"
     ]
-    assert list(data.iterdir()) == []
+    assert names(data) == []
 
 
 @pytest.mark.root
 async def test_a_data_folder_that_other_users_cannot_reach_is_refused(data: Path) -> None:
-    data.mkdir(mode=0o700)
+    closed(data)
     assert await refused(data / "below") == [
         f"deis-platform: data folder {data}/below lies below {data}, which only its owner may"
         " enter: as root, choose another with --data"
     ]
-    assert list(data.iterdir()) == []
+    assert names(data) == []
 
 
 async def test_wrong_settings_are_all_named(data: Path) -> None:
@@ -127,7 +145,7 @@ async def test_a_second_platform_on_the_same_data_is_refused(data: Path) -> None
 async def test_a_database_of_another_postgresql_is_refused(data: Path) -> None:
     async with platform_up(data, environ={"DEIS_SERVICES": "router"}):
         pass
-    (data / "postgres" / "cluster" / "PG_VERSION").write_text("17\n")
+    filled(data / "postgres" / "cluster", "PG_VERSION", "17\n")
     lines = await refused(data, environ={"DEIS_SERVICES": "router"})
     assert len(lines) == 1
     assert "is of PostgreSQL 17, the program is 18." in lines[0]

@@ -17,6 +17,8 @@ from deis_services.platform_cli.screen import complain, say
 
 Command = Callable[[Reach, argparse.Namespace], Awaitable[int]]
 FAULTS = (BusError, ServerFailed, BadName, BadCursor, Gone, OSError)
+LIMIT_SECONDS = 60.0
+"""A command that hangs would help nobody; migrations of a spine take a moment."""
 
 
 def run(command: Command, asked: argparse.Namespace) -> int:
@@ -24,7 +26,10 @@ def run(command: Command, asked: argparse.Namespace) -> int:
     logs.set_up(level="error", stream=sys.stderr)
     try:
         found = reach(asked.data)
-        return asyncio.run(_awaited(command(found, asked)))
+        return asyncio.run(_limited(command(found, asked)))
+    except TimeoutError:
+        complain(f"nothing has come of it within {LIMIT_SECONDS:g} s: try `deis-platform doctor`")
+        return 1
     except SettingsError as fault:
         complain(str(fault))
         return 2
@@ -33,8 +38,9 @@ def run(command: Command, asked: argparse.Namespace) -> int:
         return 1
 
 
-async def _awaited(work: Awaitable[int]) -> int:
-    return await work
+async def _limited(work: Awaitable[int]) -> int:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        return await work
 
 
 def show(asked: argparse.Namespace, data: object, text: str) -> None:

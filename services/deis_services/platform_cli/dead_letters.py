@@ -47,7 +47,12 @@ async def drop(found: Reach, asked: argparse.Namespace) -> int:
 
 
 async def everything(bus: Bus) -> list[Letter]:
-    """All dead letters, oldest first; DEAD holds a bounded number of bytes."""
+    """All dead letters, oldest first; DEAD holds a bounded number of bytes.
+
+    Raises Unavailable where the stream is not there: reading would wait for it.
+    """
+    if not await dead.count(bus):
+        return []
     letters: list[Letter] = []
     while page := await dead.listed(bus, start=letters[-1].sequence + 1 if letters else 1):
         letters += page

@@ -1,6 +1,7 @@
 """Collects what the doctor judges; nothing here decides, and whatever does not answer is noted."""
 
 import asyncio
+import contextlib
 import re
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,8 @@ import msgspec
 
 from deis_bus import dead
 from deis_bus.contracts.components import COMPONENTS
-from deis_bus.errors import BusError
+from deis_bus.errors import BusError, Transient
+from deis_bus.letters import Letter
 from deis_bus.ports import Bus, Component
 from deis_bus.users import OPERATOR
 from deis_platform.buses import open_bus
@@ -112,11 +114,19 @@ async def _of_bus(found: Reach) -> dict[str, object]:
         async with open_bus(settings, OPERATOR) as bus:
             if not await bus.ready():
                 return {"nats": "no answer within a second", "nats_url": url}
-            letters = await dead.listed(bus, limit=LETTERS)
+            letters = await _letters(bus)
             components = await _components(bus, _expected(found))
     except (BusError, OSError) as fault:
         return {"nats": str(fault) or type(fault).__name__, "nats_url": url}
     return {"nats": "", "nats_url": url, "components": components, "dead": tuple(letters)}
+
+
+async def _letters(bus: Bus) -> list[Letter]:
+    """None where the controller has not made the stream yet; reading would wait for that."""
+    with contextlib.suppress(Transient):
+        if await dead.count(bus):
+            return await dead.listed(bus, limit=LETTERS)
+    return []
 
 
 async def _components(bus: Bus, expected: tuple[str, ...]) -> tuple[Component, ...]:

@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 
+from deis_bus.errors import Unavailable
 from deis_bus.ports import Bus
+from deis_bus.streams import EVENTS
 from deis_bus.users import OPERATOR
 from deis_platform.buses import open_bus
 from deis_platform.embedded.errors import ServerFailed
@@ -84,4 +86,10 @@ async def operator_bus(found: Reach) -> AsyncIterator[Bus]:
     async with open_bus(settings, OPERATOR) as bus:
         if not await bus.ready():
             raise ServerFailed("NATS does not answer: `deis-platform doctor` may tell why")
+        try:
+            await bus.stream_bounds(EVENTS.name)
+        except Unavailable as fault:
+            raise ServerFailed(
+                f"NATS has no stream of events: the controller makes it ({fault})"
+            ) from fault
         yield bus
