@@ -176,7 +176,13 @@ class Build:
     def _release(self, buildpack: choose.Buildpack) -> None:
         argv = [*buildpack.program("release"), self.build]
         code, text = programs.answered(argv, self.build, self.environ)
-        (self.build / ".release").write_text(text if code == 0 else "", encoding="utf-8")
+        try:
+            types, variables = parse.release(text if code == 0 else "")
+        except parse.Malformed as fault:
+            raise BuildError(str(fault)) from None
+        # JSON is YAML too, and what starts the slug reads it with the standard library alone.
+        told = {"default_process_types": types, "config_vars": variables}
+        (self.build / ".release").write_text(json.dumps(told), encoding="utf-8")
 
     def _types(self, buildpack: choose.Buildpack) -> dict[str, str]:
         """The process types: the Procfile's, else the buildpack's default ones."""

@@ -69,7 +69,7 @@ class Compile:
             "UV_LINK_MODE": "copy",
             "UV_NO_PROGRESS": "1",
             "UV_PYTHON_INSTALL_DIR": str(build.parent / "pythons"),
-            "PYC_INVALIDATION_MODE": "unchecked-hash",
+            "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",
             "VIRTUAL_ENV": str(self.venv),
             "UV_PROJECT_ENVIRONMENT": str(self.venv),
         }

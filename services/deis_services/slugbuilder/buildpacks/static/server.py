@@ -122,6 +122,8 @@ def main() -> None:
         # `shutdown` waits for the loop below, which the signal has interrupted.
         stop = threading.Thread(target=server.shutdown, daemon=True)
         signal.signal(signal.SIGTERM, lambda *_: None if stop.ident else stop.start())
+        sys.stdout.write(f"Serving {Site.settings['root']} on port {server.server_port}\n")
+        sys.stdout.flush()
         server.serve_forever(poll_interval=0.1)
     ANSWERING.wait(GRACE_SECONDS)
 
