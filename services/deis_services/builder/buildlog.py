@@ -14,6 +14,7 @@ from deis_platform.retry import delays
 
 BATCH_SECONDS = 0.05
 BATCH_BYTES = 256 * 1024
+LAST_SECONDS = 1.0
 
 
 class OutputLog:
@@ -25,18 +26,24 @@ class OutputLog:
         self._subject = subjects.buildlog(task.app, task.push)
         self._waiting = bytearray()
         self._some = asyncio.Event()
-        self._turn = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._end = ""
+        self._open_line = False
         self._stored = 0
         self._left = task.output_limit_bytes
         """Bytes that may still come; negative once the log has said that no more will."""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["OutputLog"]:
-        """Send batches while the context lasts."""
+        """Send batches while the context lasts, and what is left at its end."""
         sending = asyncio.create_task(self._send(), name="build output")
         try:
             yield self
         finally:
+            # An attempt that is cut off shows what it had said.
+            self._close()
+            await asyncio.wait((sending,), timeout=LAST_SECONDS)
             sending.cancel()
             await asyncio.wait((sending,))
 
@@ -45,38 +52,50 @@ class OutputLog:
         kept = data[: max(0, self._left)]
         self._left -= len(kept)
         self._waiting += kept
+        self._open_line = not kept.endswith(b"\n") if kept else self._open_line
         if len(kept) < len(data) and self._left == 0:
             self._left = -1
             limit = self._task.output_limit_bytes
             self._waiting += f"\n(the output is longer than {limit} bytes: no more)\n".encode()
+            self._open_line = False
         self._some.set()
-        if len(self._waiting) >= BATCH_BYTES:
-            await self._flush()
+        while len(self._waiting) >= BATCH_BYTES:
+            self._room.clear()
+            await self._room.wait()
 
     async def end(self, how: str, last: str = "") -> None:
         """No more comes; `how` is `done` or `failed`, `last` a line that says why."""
         if last:
-            self._waiting += (b"" if self._clean() else b"\n") + last.encode() + b"\n"
-        await self._flush({buildlog.END: how})
+            self._waiting += (b"\n" if self._open_line else b"") + last.encode() + b"\n"
+        self._end = how
+        self._close()
+        while self._end:
+            self._room.clear()
+            await self._room.wait()
 
-    def _clean(self) -> bool:
-        return not self._waiting or self._waiting.endswith(b"\n")
+    def _close(self) -> None:
+        self._closing.set()
+        self._some.set()
 
     async def _send(self) -> None:
+        """The only one that stores: in order, and nothing is lost when a writer is cancelled."""
         while True:
             await self._some.wait()
-            await asyncio.sleep(BATCH_SECONDS)
-            await self._flush()
-
-    async def _flush(self, more: dict[str, str] | None = None) -> None:
-        async with self._turn:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BATCH_SECONDS):
+                    await self._closing.wait()
             self._some.clear()
             data, self._waiting = bytes(self._waiting), bytearray()
-            if data or more:
-                # Once it is taken it is stored, even if the caller is cancelled meanwhile.
-                await asyncio.shield(asyncio.ensure_future(self._store(data, more or {})))
+            end = self._end
+            if data or end:
+                await self._store(data, {buildlog.END: end} if end else {})
+            self._end = "" if end else self._end
+            self._room.set()
+            if self._closing.is_set() and not self._some.is_set():
+                return
 
     async def _store(self, data: bytes, more: dict[str, str]) -> None:
+        """Until the stream has it, however long the bus is away."""
         task = self._task
         self._stored += 1
         headers = {

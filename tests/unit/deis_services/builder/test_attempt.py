@@ -245,6 +245,7 @@ async def test_a_runtime_that_cuts_the_build_off(tmp_path: Path) -> None:
         bench.runtime.build_program = program
         assert await bench.run() == "left"
         assert await bench.reports() == []
+        assert b"".join(message.data for message in await bench.output()) == b"some\n"
         assert not any(buildlog.END in message.headers for message in await bench.output())
 
 
