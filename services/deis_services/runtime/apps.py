@@ -88,6 +88,7 @@ class Apps:
                 await asyncio.gather(*drops)
         ends = [supervisor.stop(GRACE_SECONDS) for supervisor in supervisors]
         await asyncio.gather(*ends, self._tasks.close())
+        self._apps.clear()
 
     def _removal(self, app: AppRef) -> asyncio.Task[None]:
         task = self._removals.get(app.appuuid)

@@ -7,7 +7,7 @@ from deis_bus.contracts.logs import MAX_LINE_BYTES
 
 CHUNK_BYTES = 64 * 1024
 WINDOW_SECONDS = 0.05
-WINDOW_COST = 500
+WINDOW_COST = 200
 """A flood is read no faster than this; then it waits in its pipe, as with any slow reader."""
 BYTES_PER_COST = 512
 

@@ -2,23 +2,21 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import signal
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
 from deis_bus.clock import timestamp
-from deis_bus.contracts.runtime import Instance, Process
+from deis_bus.contracts.runtime import Instance
 from deis_bus.errors import Refused
 from deis_bus.events.processes import InstanceCrashed
-from deis_platform.loglines import app_line, platform_text
-from deis_services.runtime.capture import capture
 from deis_services.runtime.model import Member, ending, pause
 from deis_services.runtime.ports import HOST, NoPort, is_free
 from deis_services.runtime.ready import until_ready
-from deis_services.runtime.spawn import CannotStart, Child, Command, spawn
+from deis_services.runtime.running import Plan, Running, run_hook, start, tell
+from deis_services.runtime.spawn import CannotStart
 from deis_services.runtime.tools import Tools
 from deis_services.runtime.workspace import Prepared
 
@@ -26,24 +24,10 @@ log = structlog.get_logger(__name__)
 
 STEADY_SECONDS = 60.0
 """Ready for so long, and earlier crashes are forgotten."""
-DRAIN_SECONDS = 2.0
 HOOK_SECONDS = 30.0
+CANNOT_START = 127
 
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What an instance is; never changes."""
-
-    app: str
-    appuuid: str
-    name: str
-    release: int
-    artifact: str
-    process: Process
-    mark: str
-    environment: dict[str, str]
-
-
+T = TypeVar("T")
 Prepare = Callable[["Replica"], Awaitable[Prepared]]
 
 
@@ -55,12 +39,7 @@ class Replica:
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        port: int,
-        tools: Tools,
-        prepare: Prepare,
-        changed: Callable[["Replica"], None],
+        self, plan: Plan, port: int, tools: Tools, prepare: Prepare, changed: Callable[[], None]
     ) -> None:
         self.plan = plan
         self.port = port
@@ -81,7 +60,7 @@ class Replica:
         self._prepare = prepare
         self._changed = changed
         self._leave = asyncio.Event()
-        self._child: Child | None = None
+        self._running: Running | None = None
         self._prepared: Prepared | None = None
         self._task = asyncio.create_task(self._run(), name=plan.name)
 
@@ -89,6 +68,11 @@ class Replica:
     def address(self) -> str:
         """Where it listens."""
         return f"{HOST}:{self.port}"
+
+    @property
+    def shown(self) -> str:
+        """The state as others see it."""
+        return "terminating" if self.leaving and self.state != "down" else self.state
 
     def member(self) -> Member:
         """For a decision."""
@@ -108,7 +92,7 @@ class Replica:
             name=self.plan.name,
             type=self.plan.process.type,
             release=self.plan.release,
-            state="terminating" if self.leaving and self.state != "down" else self.state,
+            state=self.shown,
             started=self._started or timestamp(),
             address=self.address,
             reason=self.reason,
@@ -124,28 +108,26 @@ class Replica:
         self.leaving = True
         self._leave.set()
         self._set("terminating")
-        child = self._child
-        if child is not None:
-            clock = asyncio.get_running_loop()
-            deadline = clock.time() + grace
+        running = self._running
+        if running is not None:
+            deadline = asyncio.get_running_loop().time() + grace
             await self._hook(self.plan.process.pre_stop, grace)
-            child.signal(signal.SIGTERM)
+            running.child.signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
-                    await child.wait()
-            await child.bury()
+                    await running.child.wait()
+            await running.bury()
         await asyncio.wait({self._task})
-        await self._clean(self.plan.name)
+        try:
+            await self._tools.workspace.done(self.plan.appuuid, self.plan.name)
+        except OSError as fault:
+            log.warning("folder not removed", instance=self.plan.name, fault=str(fault))
         self._set("down")
 
     async def _run(self) -> None:
         try:
-            prepared = await self._unless_leaving(self._prepare(self))
-            while prepared is not None and not self._leave.is_set():
-                self._set("creating")
-                await self._live_once(prepared)
-                if self._leave.is_set():
-                    return
+            while not self._leave.is_set():
+                await self._once()
                 await self._unless_leaving(asyncio.sleep(pause(self.crashes)))
         except Refused as fault:
             self._give_up(fault.detail)
@@ -154,50 +136,43 @@ class Replica:
             log.exception("instance failed", instance=self.plan.name, exc_info=fault)
             self._give_up("the runtime could not run it; its log says why")
 
-    async def _live_once(self, prepared: Prepared) -> None:
+    async def _once(self) -> None:
+        """From the artifact to the end of one process."""
         try:
-            self._another_port_if_taken()
+            prepared = await self._unless_leaving(self._prepare(self))
+            if prepared is None:
+                return
+            self._set("creating")
             code = await self._live(prepared)
         except (CannotStart, NoPort, OSError) as fault:
-            self._crashed(f"could not be started: {fault}", 127)
+            self._crashed(f"could not be started: {fault}", CANNOT_START)
         else:
             if not self._leave.is_set():
                 self._crashed(ending(code), code)
 
     async def _live(self, prepared: Prepared) -> int:
         """One process from start to burial; gives its exit code."""
-        process = self.plan.process
-        command = self._command(prepared, process.command)
+        if not is_free(self.port):
+            # Somebody else began to listen there; that port is not handed out again.
+            self.port = self._tools.ports.take(self.plan.appuuid)
         self._started = timestamp()
         self._prepared = prepared
-        child = await spawn(command, self._tools.keeper)
-        self._child = child
+        line = self.plan.process.command
+        running = await start(self.plan, self._tools, prepared, self.port, line)
+        self._running = running
         self._set("starting")
-        readers = [asyncio.create_task(self._capture(r)) for r in (child.stdout, child.stderr) if r]
-        watching = asyncio.create_task(self._watch())
+        watching = asyncio.create_task(self._watch(running))
         try:
             if self._leave.is_set():
-                child.signal(signal.SIGKILL)
-            return await child.wait()
+                running.child.signal(signal.SIGKILL)
+            return await running.child.wait()
         finally:
-            self._gone()
+            self._not_ready()
             watching.cancel()
-            await child.bury()
-            self._child = None
-            if readers:
-                _, late = await asyncio.wait(readers, timeout=DRAIN_SECONDS)
-                for reader in late:
-                    reader.cancel()
+            await running.bury()
+            self._running = None
 
-    def _command(self, prepared: Prepared, line: str) -> Command:
-        plan = self.plan
-        command = self._tools.workspace.start(
-            prepared, plan.process.type, line, plan.environment, self.port, plan.name
-        )
-        limits = {"memory_bytes": plan.process.memory_bytes, "cpus": plan.process.cpus}
-        return dataclasses.replace(command, **limits)  # type: ignore[arg-type]
-
-    async def _watch(self) -> None:
+    async def _watch(self, running: Running) -> None:
         """Until it is ready, which is told."""
         process = self.plan.process
         if await self._hook(process.post_start, HOOK_SECONDS):
@@ -205,53 +180,15 @@ class Replica:
             self.ready = True
             self._ready_at = asyncio.get_running_loop().time()
             self._set("up")
-        elif self._child is not None:
-            self._child.signal(signal.SIGKILL)
+        else:
+            running.child.signal(signal.SIGKILL)
 
     async def _hook(self, line: str, seconds: float) -> bool:
-        """Run a lifecycle command beside the process; whether it succeeded."""
         if not line or self._prepared is None:
             return True
-        try:
-            # Without the home as a mark: burying the hook must not touch the process beside it.
-            command = dataclasses.replace(self._command(self._prepared, line), home=None)
-            child = await spawn(command, self._tools.keeper)
-        except (CannotStart, OSError) as fault:
-            self._tell("WARNING", f"hook could not be started: {fault}")
-            return False
-        readers = [asyncio.create_task(self._capture(r)) for r in (child.stdout, child.stderr) if r]
-        code = -1
-        try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    code = await child.wait()
-        finally:
-            await child.bury()
-            for reader in readers:
-                reader.cancel()
-        if code:
-            self._tell(
-                "WARNING", "hook did not end in time" if code < 0 else f"hook {ending(code)}"
-            )
-        return code == 0
+        return await run_hook(self.plan, self._tools, self._prepared, self.port, line, seconds)
 
-    async def _clean(self, name: str) -> None:
-        try:
-            await self._tools.workspace.done(self.plan.appuuid, name)
-        except OSError as fault:
-            log.warning("folder not removed", instance=name, fault=str(fault))
-
-    async def _capture(self, reader: asyncio.StreamReader) -> None:
-        plan = self.plan
-
-        def sink(line: bytes) -> None:
-            text = line.decode(errors="replace")
-            told = app_line(plan.app, plan.process.type, plan.release, plan.name, text)
-            self._tools.shipper.line(plan.app, plan.appuuid, told)
-
-        await capture(reader, sink)
-
-    async def _unless_leaving(self, work: Awaitable[Prepared | None]) -> Prepared | None:
+    async def _unless_leaving(self, work: Awaitable[T]) -> T | None:
         """What `work` gives; None as soon as the instance has to leave."""
         working = asyncio.ensure_future(work)
         leaving = asyncio.create_task(self._leave.wait())
@@ -262,24 +199,20 @@ class Replica:
             leaving.cancel()
             working.cancel()
 
-    def _another_port_if_taken(self) -> None:
-        """Somebody else may have begun to listen there; that port is not handed out again."""
-        if not is_free(self.port):
-            self.port = self._tools.ports.take(self.plan.appuuid)
-
-    def _gone(self) -> None:
+    def _not_ready(self) -> None:
+        """Out of the routes at once, before anything else is done about it."""
         if self.ready:
             self.ready = False
             if asyncio.get_running_loop().time() - self._ready_at > STEADY_SECONDS:
                 self.crashes = 0
-            self._changed(self)
+            self._changed()
 
     def _crashed(self, how: str, code: int) -> None:
         self.crashes += 1
         self.restarts += 1
-        again = pause(self.crashes)
-        self._tell("WARNING", f"{how}, starting it again in {again:g} s")
         plan = self.plan
+        again = f"{how}, starting it again in {pause(self.crashes):g} s"
+        tell(plan, self._tools, "WARNING", again)
         event = InstanceCrashed(
             instance=plan.name,
             process_type=plan.process.type,
@@ -292,16 +225,10 @@ class Replica:
 
     def _give_up(self, why: str) -> None:
         self.hopeless = why
+        tell(self.plan, self._tools, "ERROR", f"cannot run: {why}")
         self._set("error", why)
-
-    def _tell(self, level: str, text: str) -> None:
-        plan = self.plan
-        suffix = plan.name.rpartition("-")[2]
-        text = f"{plan.process.type}.v{plan.release}.{suffix} {text}"
-        line = platform_text("runtime", level, text)
-        self._tools.shipper.line(plan.app, plan.appuuid, line)
 
     def _set(self, state: str, reason: str = "") -> None:
         self.state = state
         self.reason = reason
-        self._changed(self)
+        self._changed()

@@ -28,7 +28,7 @@ _upstreams = msgspec.json.Decoder(Upstreams).decode
 class Routes:
     """A part: keeps `up.<app>` as it was last asked for, and knows how far each router is.
 
-    `present` is set once what an earlier runtime left in the table is gone: before that no port
+    `clean` waits until what an earlier runtime left in the table is gone: before that no port
     may be handed out.
     """
 
@@ -81,6 +81,15 @@ class Routes:
             return await self._remove(app)
         except Transient:
             return NEVER
+
+    async def ready(self) -> bool:
+        """Whether the table holds nothing of an earlier runtime; for the health check."""
+        return self.present.is_set()
+
+    async def clean(self) -> None:
+        """Wait until no live router knows anything of an earlier runtime."""
+        await self.present.wait()
+        await self.confirmed(self._newest)
 
     async def confirmed(self, revision: int) -> bool:
         """Wait until every live router applied the revision, at most 5 s; whether they did."""

@@ -94,7 +94,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             FunctionPart("log shipper", lambda _: tools.shipper.run(ended)),
             cleaner,
             Consumer(bus, DURABLE, handlers, "destroyed applications", probe=bus.ready),
-            HealthServer(settings.health, metrics, {"bus": bus.ready}),
+            HealthServer(
+                settings.health, metrics, {"bus": bus.ready, "routes": tools.routes.ready}
+            ),
             LoopLag(metrics),
         )
         await run_parts(parts, stop, GRACE_SECONDS)
@@ -104,7 +106,7 @@ async def _serve_requests(
     bus: Bus, routes: Routes, answers: dict[str, Endpoint], stop: asyncio.Event
 ) -> None:
     """Answer once the table holds nothing of an earlier runtime, whose ports would be reused."""
-    waiting = [asyncio.create_task(routes.present.wait()), asyncio.create_task(stop.wait())]
+    waiting = [asyncio.create_task(routes.clean()), asyncio.create_task(stop.wait())]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()

@@ -12,21 +12,23 @@ import structlog
 
 from deis_bus.contracts.runtime import AppSpec, AppStatus, Instance, Restart
 from deis_bus.errors import Refused, Transient
-from deis_bus.events.processes import InstanceChanged
 from deis_platform import names
-from deis_platform.loglines import platform_text
 from deis_services.runtime import model
 from deis_services.runtime.fetching import Fetching, key_of
 from deis_services.runtime.outlet import Outlet
 from deis_services.runtime.ports import NoPort
-from deis_services.runtime.replica import Plan, Prepare, Replica
+from deis_services.runtime.replica import Prepare, Replica
+from deis_services.runtime.running import Plan
 from deis_services.runtime.stages import Stages
+from deis_services.runtime.telling import Telling
 from deis_services.runtime.tools import Tools
 from deis_services.runtime.workspace import Prepared
 
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 0.5
+RESTART_SECONDS = 120.0
+"""How long who asked for a restart waits for it at most."""
 REMOVE_GRACE = 10.0
 """Who destroys an application does not wait longer for its processes."""
 
@@ -45,7 +47,7 @@ class Supervisor:
         self._complete = False
         self._reached = False
         """This generation was complete once: what crashes later is no failed deploy."""
-        self._told: dict[Replica, tuple[str, str]] = {}
+        self._telling = Telling(spec.app, spec.appuuid, tools)
         self._stages = Stages()
         self._timer: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
@@ -93,7 +95,7 @@ class Supervisor:
             replica.replaced = True
         self._look()
         try:
-            async with asyncio.timeout(self.spec.deploy_timeout_seconds):
+            async with asyncio.timeout(min(RESTART_SECONDS, self.spec.deploy_timeout_seconds)):
                 while not self._closed and not self._switched(chosen):
                     self._stepped.clear()
                     await self._stepped.wait()
@@ -114,7 +116,7 @@ class Supervisor:
         for replica in self._staying():
             replica.leaving = True
             grace = min(REMOVE_GRACE, replica.plan.process.grace_seconds)
-            self._ending[replica] = asyncio.create_task(self._end(replica, grace))
+            self._ending[replica] = self._end_later(replica, grace)
         if self._ending:
             await asyncio.wait(self._ending.values())
         await self._fetching.keep_only(set())
@@ -152,9 +154,6 @@ class Supervisor:
             self._look()
 
     def _look(self) -> None:
-        self._wake.set()
-
-    def _changed(self, _: Replica) -> None:
         self._wake.set()
 
     def _cancel_timer(self) -> None:
@@ -196,13 +195,13 @@ class Supervisor:
         written = self._routed
         await self._outlet.put(self.spec, written)
         for replica in self._replicas:
-            self._tell(replica)
+            self._telling.state(replica, self._is_routed())
             # Another plan may have been made while this one was written: what that one lets go
             # is in the routes still.
             gone = replica.leaving and replica.address not in written
             if gone and replica not in self._ending:
                 grace = replica.plan.process.grace_seconds
-                self._ending[replica] = asyncio.create_task(self._end(replica, grace))
+                self._ending[replica] = self._end_later(replica, grace)
         if self._complete and self._is_routed():
             self._stages.switched()
             await self._forget_old_artifacts()
@@ -245,15 +244,10 @@ class Supervisor:
         return decision
 
     def _fail(self, why: str) -> None:
-        if self._failure:
-            return
-        self._failure = why
-        log.warning("rollout failed", app=self.spec.app, release=self.spec.release, why=why)
-        line = platform_text("runtime", "ERROR", f"release v{self.spec.release} failed: {why}")
-        self._tools.shipper.line(self.spec.app, self.spec.appuuid, line)
-        for replica in self._fresh():
-            if not replica.ready:
-                self._report(replica, replica.state, why)
+        if not self._failure:
+            self._failure = why
+            late = [replica for replica in self._fresh() if not replica.ready]
+            self._telling.failed(self.spec.release, why, late)
 
     def _start(self, process_type: str) -> None:
         spec = self.spec
@@ -274,7 +268,7 @@ class Supervisor:
             mark=model.mark(spec, process),
             environment=spec.environment,
         )
-        replica = Replica(plan, port, self._tools, self._prepare(spec), self._changed)
+        replica = Replica(plan, port, self._tools, self._prepare(spec), self._look)
         self._replicas.append(replica)
 
     def _prepare(self, spec: AppSpec) -> Prepare:
@@ -285,15 +279,20 @@ class Supervisor:
 
         return prepare
 
+    def _end_later(self, replica: Replica, grace: float) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._end(replica, grace), name=f"end {replica.plan.name}")
+        task.add_done_callback(_heard)
+        return task
+
     async def _end(self, replica: Replica, grace: float) -> None:
         """Once no router knows it: SIGTERM, grace, SIGKILL; its port may be used again."""
         revision = await self._outlet.left(replica.address)
         await replica.end(grace)
         self._tools.ports.give_back(replica.port, self.spec.appuuid, revision)
-        self._tell(replica)
+        self._telling.state(replica, routed=False)
+        self._telling.forget(replica)
         self._replicas.remove(replica)
         self._ending.pop(replica, None)
-        self._told.pop(replica, None)
         self._look()
 
     async def _forget_old_artifacts(self) -> None:
@@ -303,25 +302,10 @@ class Supervisor:
             await self._fetching.keep_only(kept)
             await self._tools.workspace.keep_only(self.spec.appuuid, kept)
 
-    def _tell(self, replica: Replica) -> None:
-        """Report a state once; `up` only when the routers know, so that it means: it serves."""
-        state = replica.instance().state
-        now = (state, replica.reason if state == "error" else "")
-        if self._told.get(replica) == now or (state == "up" and not self._is_routed()):
-            return
-        self._told[replica] = now
-        self._report(replica, *now)
 
-    def _report(self, replica: Replica, state: str, reason: str) -> None:
-        plan = replica.plan
-        event = InstanceChanged(
-            instance=plan.name,
-            process_type=plan.process.type,
-            version=plan.release,
-            state=state,
-            reason=reason,
-        )
-        self._tools.reports.tell(plan.app, plan.appuuid, event)
+def _heard(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        log.error("an instance could not be ended", task=task.get_name(), exc_info=fault)
 
 
 def _matches(replica: Replica, restart: Restart) -> bool:
