@@ -1,5 +1,7 @@
 """A request's body as JSON that parses, whatever it was sent as (api.md 1.3)."""
 
+import asyncio
+
 import msgspec
 from aiohttp import web
 
@@ -7,13 +9,22 @@ from deis_bus.contracts.http import NOTHING
 from deis_services.gateway.answers import Problem, problem
 
 MAX_DEPTH = 64
+READ_SECONDS = 60.0
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 async def body_of(request: web.Request) -> msgspec.Raw:
-    """The body; NOTHING for an empty one. Raises Problem 400, 413 or 415."""
+    """The body; NOTHING for an empty one. Raises Problem 400, 408, 413 or 415."""
     if not request.can_read_body:
         return NOTHING
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return await _read(request)
+    except TimeoutError as fault:
+        raise problem(408, "The rest of the body did not come.") from fault
+
+
+async def _read(request: web.Request) -> msgspec.Raw:
     try:
         if request.content_type in _FORMS:
             return msgspec.Raw(msgspec.json.encode(await _form(request)))

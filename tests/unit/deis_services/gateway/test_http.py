@@ -13,6 +13,7 @@ import pytest
 from deis_bus.contracts.http import ApiAnswer, ApiCall
 from deis_bus.errors import Refused, Transient
 from deis_bus.memory import MemoryBroker
+from deis_services.gateway import bodies
 from tests.behaviour.gateway_rig import TOKEN, Controller, Running, gateway, json
 
 ALWAYS = {
@@ -194,6 +195,16 @@ async def test_the_limit_of_a_body(running: Running, controller: Controller) -> 
             assert (answer.status, "too large" in await answer.text()) == (413, True)
             assert has_always(answer)
     assert len(controller.calls) == 1
+
+
+async def test_a_body_that_never_comes(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "READ_SECONDS", 0.05)
+    address = running.parts.api.address
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(b"POST /v2/apps HTTP/1.1\r\nHost: x\r\nAuthorization: token x\r\n")
+    writer.write(b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{")
+    assert (await reader.readline()).split()[1] == b"408"
+    writer.close()
 
 
 async def test_credentials(running: Running, controller: Controller) -> None:
