@@ -1,0 +1,85 @@
+"""A small file system that fills under a running platform: applications serve on, what cannot be
+kept is refused, nothing acknowledged is lost, and room brings everything back (DESIGN 9)."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.person import Person
+from integration.platform_up import platform_up
+from integration.sample_app import NAME, commit, edition, registered, repository
+from integration.servers import until
+from integration.traffic import traffic
+from integration.truth import holds
+
+pytestmark = [pytest.mark.server, pytest.mark.root, pytest.mark.timeout(300)]
+
+SIZE = "1700m"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, in memory."""
+    place = tmp_path / "small"
+    place.mkdir()
+    options = ("-t", "tmpfs", "-o", f"size={SIZE},mode=0711", "tmpfs")
+    subprocess.run(["mount", *options, str(place)], check=True)
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(place: Path, leave: int) -> Path:
+    """Take all room but so many bytes."""
+    ballast = place / "ballast"
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(place).free - leave)
+    return ballast
+
+
+@pytest.mark.root
+async def test_a_disk_that_fills_and_has_room_again(tmp_path: Path, small: Path) -> None:
+    async with platform_up(small / "data") as platform:
+        person = await registered(platform, tmp_path / "home")
+        await repository(person, edition(0))
+        await person.types("git", "push", "deis", "main", says=f"{NAME}:v2 deployed")
+        async with traffic(platform.port, f"{NAME}.localhost", 2) as seen:
+            ballast = fill(small, 500_000_000)
+            await commit(person, edition(1))
+            refused = await person.types("git", "push", "deis", "main", code=None)
+            assert refused.code != 0
+            assert "disk" in refused.output
+            ballast.unlink()
+            ballast = fill(small, 0)
+            kept = await while_full(person)
+            await seen.some_more(200)
+            ballast.unlink()
+            await until(lambda: _goes(person), "a push goes again", 120)
+            assert not seen.failures, seen.failures[:5]
+        assert await person.sees(f"{NAME}.localhost", platform.port) == (200, "edition 1")
+        shown = await person.types("deis", "config:list")
+        assert all(name in shown.output for name in kept), (kept, shown.output)
+        await holds(platform, person, NAME)
+
+
+async def while_full(person: Person) -> list[str]:
+    """Write as long as it goes; gives what was acknowledged."""
+    kept = []
+    for number in range(5):
+        try:
+            async with asyncio.timeout(60):
+                done = await person.types("deis", "config:set", f"FULL{number}=1", code=None)
+        except TimeoutError:
+            continue
+        if done.code == 0:
+            kept.append(f"FULL{number}")
+    return kept
+
+
+async def _goes(person: Person) -> bool:
+    pushed = await person.types("git", "push", "deis", "main", code=None)
+    return pushed.code == 0
