@@ -1,0 +1,82 @@
+"""The manager on a real NATS server: who starts, who is missing, who is back."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from deis_bus.envelope import from_headers
+from deis_bus.jetstream import JetStreamBus
+from deis_bus.ports import ServiceInfo
+from deis_bus.streams import REPORTS, Durable
+from deis_platform.settings import load
+from deis_services.manager.rules import MISSES, Roll
+from deis_services.manager.service import serve
+from deis_services.manager.settings import Settings
+from deis_services.manager.watch import Watch
+from integration.bus_rig import OnNats
+from integration.servers import RunningNats
+
+pytestmark = pytest.mark.server
+CONTROLLER = Durable(name="controller", stream=REPORTS.name, filters=("deis.report.>",))
+
+
+@asynccontextmanager
+async def manager_on(url: str) -> AsyncIterator[None]:
+    """The service as it runs, with short pauses."""
+    environ = {
+        "DEIS_NATS_URL": url,
+        "DEIS_COMPONENTS": "router",
+        "DEIS_MANAGER_SECONDS": "0.05",
+    }
+    stop = asyncio.Event()
+    task = asyncio.create_task(serve(load(Settings, environ), stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+class TestManager(OnNats):
+    async def test_it_tells_who_starts_goes_and_comes_back(
+        self, nats: RunningNats, bus: JetStreamBus, other: JetStreamBus
+    ) -> None:
+        router = ServiceInfo(name="router", version="1.2.3")
+        inbox = await bus.inbox(CONTROLLER)
+        async with manager_on(nats.url), contextlib.aclosing(inbox.messages()) as messages:
+
+            async def told(kind: str) -> bytes:
+                async for message in messages:
+                    await message.done()
+                    seen = from_headers(message.headers)
+                    assert (seen.source, seen.subject) == ("manager", "_")
+                    if seen.type == kind and b'"router"' in message.data:
+                        return message.data
+                raise AssertionError(kind)
+
+            async with other.serve(router, {}):
+                assert b'"version":"1.2.3"' in await told("component.started")
+            assert b"router" in await told("component.missing")
+            async with other.serve(router, {}):
+                await told("component.returned")
+
+    async def test_what_waits_goes_out_later_and_once(self, bus: JetStreamBus) -> None:
+        info = ServiceInfo(name="manager", version="1.0.0")
+        async with bus.serve(info, {}):
+            watch = Watch(bus, Roll(("manager",)), 1.0)
+            await watch.once()
+            again = Watch(bus, Roll(("manager",)), 1.0)
+            await again.once()
+        assert not watch.waiting
+        assert (await bus.stream_bounds("REPORTS"))[1] == 1, "one start is one report"
+
+    async def test_a_look_that_hears_nobody_counts_for_nobody(self, bus: JetStreamBus) -> None:
+        roll = Roll(("router",))
+        watch = Watch(bus, roll, 1.0)
+        for _ in range(MISSES + 1):
+            await watch.once()
+        assert roll.missing == set()
+        assert not watch.waiting
