@@ -176,7 +176,10 @@ async def test_no_request_fails_while_one_instance_is_deployed_scaled_and_restar
     async def visit() -> None:
         nonlocal served
         while True:
-            for address in machine.router.addresses():
+            addresses = machine.router.addresses()
+            if not addresses:
+                failures.append("nobody is there")
+            for address in addresses:
                 try:
                     await fetch(address)
                     served += 1
