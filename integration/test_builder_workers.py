@@ -17,6 +17,7 @@ from deis_bus.jetstream import connect
 from deis_bus.ports import ByteStream, ServiceInfo
 from deis_bus.rpc import Context, Empty, endpoints
 from deis_platform.crypto import Keyring
+from deis_platform.embedded.ports import free_port
 from deis_platform.metrics import Metrics
 from deis_services.gateway.artifacts import Artifacts
 from integration.builder_fixtures import WithController
@@ -122,6 +123,33 @@ class TestLostWorker(WithController):
             pushed = await ada.push(await ada.app("blog"), code=1)
         assert "The build failed: worker lost" in pushed.output
         assert len(platform.builds.seen) == 3
+
+
+class TestProcess(WithController):
+    async def test_a_builder_of_its_own_serves_a_push_and_stops_cleanly(
+        self, nats: RunningNats, platform: BuilderRig
+    ) -> None:
+        ada = await platform.person("ada")
+        async with runtime_service(nats, platform), builder_process(nats, platform) as process:
+            await until(lambda: _answers(platform.port), "the builder")
+            pushed = await ada.push(await ada.app("blog"))
+            assert "Done, blog:v2 deployed" in pushed.output
+            process.terminate()
+            assert await asyncio.wait_for(process.wait(), 20) == 0
+            assert process.stderr is not None
+            said = (await process.stderr.read()).decode()
+        assert "ERROR" not in said
+        assert "Traceback" not in said
+        assert "never awaited" not in said
+
+
+async def _answers(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 class TestAtOnce(WithController):
@@ -277,20 +305,21 @@ async def builder_process(
     nats: RunningNats, rig: BuilderRig
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """The builder as a process of its own."""
+    rig.port = free_port()
     told = {
         "PATH": os.environ["PATH"],
         "PYTHONSAFEPATH": "1",
         "DEIS_NATS_URL": nats.url,
         "DEIS_OBJECTS_URL": f"file://{rig.folder}/objects",
         "DEIS_BUILDER_FOLDER": str(rig.folder / "builder-process"),
-        "DEIS_BUILDER_ADDRESS": "127.0.0.1:0",
+        "DEIS_BUILDER_ADDRESS": f"127.0.0.1:{rig.port}",
         "DEIS_SECRET_FILE": str(rig.folder / "master.key"),
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deis_services.builder"),
         env=told,
         stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         yield process
