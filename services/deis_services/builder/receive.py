@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import uuid
 from pathlib import Path
 
@@ -54,11 +55,12 @@ class Receiver:
         self.hooks = repositories.folder / "hooks"
 
     async def open(self, fingerprint: str, app: str, holder: str) -> PushOpened:
-        """Take the application's push row. Raises Refused and Transient, fit for the client."""
+        """Take the application's push row; a trace begins here. Raises Refused and Transient."""
         if not await self.objects.has_room():
             raise Refused(507, render.NO_ROOM)
         asked = PushOpen(fingerprint=fingerprint, app=app, holder=holder)
-        return await call(self.bus, PUSH_OPEN, asked, seconds=RETRY_SECONDS)
+        trace = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+        return await call(self.bus, PUSH_OPEN, asked, seconds=RETRY_SECONDS, traceparent=trace)
 
     async def receive(self, session: GitSession, app: str, stop: asyncio.Event) -> int:
         """Serve a push; gives the exit code. Raises Refused and Transient before git has begun."""
@@ -160,10 +162,11 @@ class Push:
         """End what stalls, is lost or is no longer ours, until the push is handed over."""
         held = PushRenew(push=self._opened.push, holder=self._holder)
         bus, seconds = self._receiver.bus, self._opened.lease_seconds
+        limit = self._receiver.settings.stall_seconds
         waits = {
             asyncio.create_task(lease.keep(bus, held, seconds)): "its lease was lost",
             asyncio.create_task(self._session.gone.wait()): "the connection was lost",
-            asyncio.create_task(self._stalled()): "the client stalled",
+            asyncio.create_task(self._session.stalled(limit)): "the client stalled",
             asyncio.create_task(self._stop.wait()): "the builder is stopping",
         }
         try:
@@ -180,20 +183,11 @@ class Push:
                 task.cancel()
             await asyncio.wait(waits)
 
-    async def _stalled(self) -> None:
-        """Returns once the client has been silent for too long; while we work it may be silent."""
-        limit = self._receiver.settings.stall_seconds
-        while True:
-            left = limit if self._asked else limit - self._session.silent_seconds
-            if left <= 0:
-                return
-            await asyncio.sleep(left)
-
     async def _answer(self, hook: Hook, path: Path) -> None:
         """Wait for the hook, decide, follow, let it end."""
         with contextlib.suppress(HookGone):
             said = await hook.said()
-            self._asked = True
+            self._asked = self._session.at_work = True
             screen = Screen(hook.show, self._receiver.settings.alive_seconds)
             try:
                 state = await self._take(said, path)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import asyncssh
 import structlog
@@ -32,6 +33,8 @@ KEEPALIVE_SECONDS = 15.0
 KEEPALIVES = 4
 CHANNELS = 4
 """Sessions at a time on one connection."""
+KEYS = 40
+"""So many times a connection may show a key; each counts twice, before and with its signature."""
 STOP_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 
@@ -159,19 +162,19 @@ class SshServer:
     async def _fetch(self, session: GitSession, app: str) -> int:
         asked = RepoOpen(fingerprint=session.fingerprint, app=app, write=False)
         opened = await call(self.bus, REPO_OPEN, asked, seconds=KEY_SECONDS)
-        repositories = self._receiver.repositories
+        repositories, limit = self._receiver.repositories, self.settings.stall_seconds
         path = await repositories.ensure(opened.appuuid)
         environment = repositories.git.environment(repositories.folder)
         argv = (repositories.git.program, "upload-pack", "--strict", str(path))
         git = await GitProcess.start(session, argv, environment)
-        ends = [asyncio.create_task(part) for part in (git.wait(), session.gone.wait())]
-        stopping = asyncio.create_task(self._stop.wait())
+        ends = (git.wait(), session.gone.wait(), session.stalled(limit), self._stop.wait())
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(part) for part in ends]
         try:
-            await asyncio.wait((*ends, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopping.cancel()
-            for task in ends:
+            for task in tasks:
                 task.cancel()
+            await asyncio.wait(tasks)
             await git.end()
             git.close()
         code = await git.wait()
@@ -186,6 +189,7 @@ class Door(asyncssh.SSHServer):
         self._connection: asyncssh.SSHServerConnection | None = None
         self._fingerprint = ""
         self._channels = 0
+        self._keys = 0
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Somebody knocks."""
@@ -212,6 +216,9 @@ class Door(asyncssh.SSHServer):
     async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         """Whether the platform knows the key; asked before and with the signature."""
         self._fingerprint = ""
+        self._keys += 1
+        if self._keys > KEYS:
+            return False
         fingerprint = key.get_fingerprint("md5").removeprefix("MD5:").lower()
         try:
             await call(self._server.bus, KEY_LOOKUP, KeyLookup(fingerprint), seconds=KEY_SECONDS)

@@ -18,13 +18,19 @@ class GitSession(asyncssh.SSHServerProcess[bytes]):
         """Of the key that opened the connection."""
         self.gone = asyncio.Event()
         """Set once the client or its connection is."""
+        self.at_work = False
+        """While set nothing is expected of the client."""
         self._start = start
         self._heard = asyncio.get_running_loop().time()
 
-    @property
-    def silent_seconds(self) -> float:
-        """For how long nothing came or went."""
-        return asyncio.get_running_loop().time() - self._heard
+    async def stalled(self, limit: float) -> None:
+        """Returns once nothing came or went for so many seconds although it should have."""
+        while True:
+            silent = asyncio.get_running_loop().time() - self._heard
+            left = limit if self.at_work else limit - silent
+            if left <= 0:
+                return
+            await asyncio.sleep(left)
 
     def _started(self, _: asyncssh.SSHServerProcess[bytes]) -> None:
         # Not a coroutine: the connection would cancel it when the client goes away.
