@@ -100,6 +100,13 @@ class Typed(io.StringIO):
         return self._terminal
 
 
+class Terminal(io.StringIO):
+    """Standard output or error that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @dataclass
 class Printed:
     """How a command ended."""
@@ -116,6 +123,7 @@ class Person:
         self.home = home
         self.server = server
         self.folder = home / "work"
+        self.out: Callable[[], io.StringIO] = io.StringIO
         self.folder.mkdir(parents=True)
         self.environ = {
             "HOME": str(home),
@@ -135,7 +143,7 @@ class Person:
 
     async def types(self, *argv: str, stdin: str = "", terminal: bool = False) -> Printed:
         """Run the client in this process, in a thread with a loop of its own."""
-        out, err = io.StringIO(), io.StringIO()
+        out, err = self.out(), io.StringIO()
         state = State(
             screen=Screen(out, err),
             stdin=Typed(stdin, terminal=terminal),

@@ -1,11 +1,16 @@
 """Applications: what is asked and what is printed, to the letter (cli.md 6.1)."""
 
 import json
+import shutil
 from typing import Any
 
+import pytest
 from aiohttp import web
 
-from tests.unit.deis_cli.scripted import VERSIONS, Person, untimed
+from deis_cli.core import apps, models
+from deis_cli.core.client import Api
+from deis_cli.listing import log_line
+from tests.unit.deis_cli.scripted import VERSIONS, Person, Terminal, untimed
 
 BLOG = {
     "uuid": "5c0f7c1e",
@@ -294,3 +299,88 @@ async def test_exact_words(ada: Person) -> None:
     ada.server.says("POST /v2/apps/blog/run", 200, {"exit_code": 0, "output": ""})
     await ada.types("run", "-a", "blog", "--exact", "--", "echo", "a  b")
     assert ada.server.asked[-1].body == {"command": "echo 'a  b'"}
+
+
+@pytest.mark.parametrize("trouble", ["no opener", "it fails", "no domain"])
+async def test_open_says_what_is_wrong(ada: Person, trouble: str) -> None:
+    describe(ada, *([] if trouble == "no domain" else ["www.example.com"]))
+    folder = ada.home / "bin"
+    folder.mkdir()
+    if trouble == "it fails":
+        (folder / "xdg-open").write_text("#!/bin/sh\nexit 3\n")
+        (folder / "xdg-open").chmod(0o755)
+    git = shutil.which("git")
+    assert git is not None
+    (folder / "git").symlink_to(git)
+    ada.environ["PATH"] = f"{folder}"
+    if trouble == "it fails":
+        (folder / "sh").symlink_to("/bin/sh")
+    shown = await ada.types("open", "-a", "blog")
+    assert (shown.code, shown.out) == (1, "")
+    assert {
+        "no opener": "xdg-open is not installed; the page is http://www.example.com",
+        "it fails": "xdg-open could not open http://www.example.com",
+        "no domain": "No domain is assigned",
+    }[trouble] in shown.err
+
+
+@pytest.mark.parametrize(
+    ("controller", "domain", "address"),
+    [
+        ("http://deis.localhost:8000", "", "blog.localhost:8000"),
+        ("https://deis.example.net", "", "blog.example.net"),
+        ("http://127.0.0.1:8000", "apps.test", "blog.apps.test:8000"),
+        ("http://localhost:8000", "localhost", "blog.localhost:8000"),
+        ("http://127.0.0.1:8000", "", "blog.127.0.0.1:8000"),
+    ],
+)
+async def test_where_an_application_answers(controller: str, domain: str, address: str) -> None:
+    class Told(Api):
+        async def get(self, path: str, kind: Any, **query: Any) -> Any:
+            return models.Page([models.Domain("blog")], 1)
+
+        async def platform(self) -> models.Platform:
+            return models.Platform(domain=domain)
+
+    assert await apps.address(Told(controller), "blog") == address
+
+
+def test_a_colour_for_each_process_and_one_for_the_platform() -> None:
+    def colour(line: str) -> str:
+        return log_line(line, colour=True).partition("m")[0]
+
+    web, other = "T blog[web.v2.aaaaa]: a", "T blog[web.v2.aaaab]: a"
+    assert log_line(web, colour=False) == web
+    assert log_line(web, colour=True).endswith(f"m{web}\x1b[0m")
+    assert colour(web) == colour(web.replace(": a", ": b c d"))
+    assert colour(web) != colour(other)
+    assert colour("T deis[controller]: INFO ada scaled") == "\x1b[35"
+    assert colour("odd") != "\x1b[35"
+
+
+async def test_colours_only_for_a_terminal_that_wants_them(ada: Person) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="T blog[web.v2.a]: hello\n", headers=VERSIONS)
+
+    ada.server.answers["GET /v2/apps/blog/logs"] = answer
+    ada.out = Terminal
+    assert "\x1b[" in (await ada.types("logs", "-a", "blog")).out
+    assert "\x1b[" not in (await ada.types("logs", "-a", "blog", "--no-color")).out
+    ada.environ["NO_COLOR"] = "1"
+    assert "\x1b[" not in (await ada.types("logs", "-a", "blog")).out
+
+
+async def test_destroy_refuses_a_wrong_confirmation_at_once(ada: Person) -> None:
+    shown = await ada.types("destroy", "-a", "blog", "--confirm=blag")
+    assert (shown.code, ada.server.paths()) == (1, [])
+    assert "App blog does not match confirm blag, aborting." in shown.err
+
+
+async def test_nothing_leaves_without_git(ada: Person) -> None:
+    ada.environ["PATH"] = "/nonexistent"
+    ada.server.says("POST /v2/apps/", 201, BLOG)
+    shown = await ada.types("create", "blog")
+    assert shown.code == 0, "git is not needed for an application"
+    assert "If you want to add a git remote for this app later" in shown.out
+    shown = await ada.types("git:remote", "-a", "blog")
+    assert (shown.code, "git cannot be started" in shown.err) == (1, True)

@@ -1,6 +1,7 @@
 """Deploy-class commands: texts, bodies, and an operation followed to its end (cli.md 6, 13.1.3)."""
 
 import asyncio
+import base64
 import json
 
 import pytest
@@ -291,3 +292,51 @@ async def test_an_original_controller_is_not_asked_twice(ada: Person) -> None:
     assert shown.code == 1
     assert "the connection was lost" in shown.err
     assert len(count) == 1
+
+
+async def test_a_failed_release_tells_its_state_and_why(ada: Person) -> None:
+    failed = release(3, state="failed", exception="error: web did not become ready", build=None)
+    ada.server.says("GET /v2/apps/blog/releases/v3/", 200, failed)
+    lines = (await ada.types("releases:info", "v3", "-a", "blog")).out.splitlines()
+    assert lines[1] == "config:   c"
+    assert lines[-2:] == ["state:    failed", "error:    web did not become ready"]
+
+
+@pytest.mark.parametrize("version", ["x", "v", "-1", "v1.5", "٣"])
+async def test_what_is_no_version_asks_nothing(ada: Person, version: str) -> None:
+    shown = await ada.types("releases:info", "-a", "blog", "--", version)
+    assert (shown.code, ada.server.paths()) == (1, [])
+    assert "is no version: v3 or 3" in shown.err
+
+
+async def test_a_procfile_from_a_file(ada: Person) -> None:
+    ada.server.says("POST /v2/apps/blog/builds/", 201, {"uuid": "b1"})
+    (ada.folder / "Procfile").write_text("# types\n\nweb: ./serve --port $PORT\n")
+    shown = await ada.types("pull", "org/image", "-a", "blog", "--procfile-path", "Procfile")
+    assert shown.code == 0
+    assert ada.server.asked[-1].body["procfile"] == {"web": "./serve --port $PORT"}
+    shown = await ada.types("pull", "org/image", "-a", "blog", "--procfile-path", "none")
+    assert (shown.code, "Cannot read none" in shown.err) == (1, True)
+
+
+async def test_health_checks_as_variables_are_taken_with_a_word(ada: Person) -> None:
+    ada.server.says("POST /v2/apps/blog/config/", 201, {"values": {"WORKFLOW_RELEASE": "v9"}})
+    ada.server.says("GET /v2/apps/blog/config/", 200, {"values": {}})
+    shown = await ada.types("config:set", "HEALTHCHECK_URL=/", "-a", "blog")
+    assert shown.out.startswith("Creating config... done, v9\n")
+    assert "deprecated" in shown.err
+    assert (await ada.types("config:set", "#nothing", "-a", "blog")).code == 1
+
+
+@pytest.mark.parametrize("text", ["-----BEGIN RSA PRIVATE KEY-----\nx\n", "no key", ""])
+async def test_an_ssh_key_as_text_or_none(ada: Person, text: str) -> None:
+    ada.server.says("POST /v2/apps/blog/config/", 201, {"values": {}})
+    ada.server.says("GET /v2/apps/blog/config/", 200, {"values": {}})
+    shown = await ada.types("config:set", f"SSH_KEY={text}", "-a", "blog")
+    if text.startswith("-----BEGIN"):
+        kept = ada.server.asked[0].body["values"]["SSH_KEY"]
+        assert base64.b64decode(kept).decode() == text
+        await ada.types("config:set", f"SSH_KEY={kept}", "-a", "blog")
+        assert ada.server.asked[-2].body["values"]["SSH_KEY"] == kept
+    else:
+        assert (shown.code, ada.server.paths()) == (1, [])

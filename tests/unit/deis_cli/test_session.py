@@ -220,3 +220,51 @@ async def test_regenerate_keeps_us_logged_in(ada: Person) -> None:
     assert (await ada.types("auth:regenerate")).out == "Token Regenerated\n"
     assert session.load(ada.profile).token == "f" * 40
     assert (await ada.types("auth:regenerate", "--all")).code == 1
+
+
+async def test_passwd(ada: Person) -> None:
+    ada.server.says("POST /v2/auth/passwd/", 200)
+    typed = "old\nnew\nnew\n"
+    shown = await ada.types("passwd", stdin=typed, terminal=True)
+    assert shown.out == (
+        "current password: new password: new password (confirm): Password change succeeded.\n"
+    )
+    assert ada.server.asked[-1].body == {"password": "old", "new_password": "new"}
+    await ada.types("auth:passwd", "--username=bob", "--new-password=x")
+    assert ada.server.asked[-1].body == {"username": "bob", "new_password": "x"}
+    count = len(ada.server.asked)
+    shown = await ada.types("passwd", "--password=a", stdin="one\ntwo\n", terminal=True)
+    assert (shown.code, len(ada.server.asked)) == (1, count)
+    assert "Password mismatch, not changing." in shown.err
+    ada.server.says("POST /v2/auth/passwd/", 400, {"detail": "Current password does not match"})
+    shown = await ada.types("passwd", "--password=a", "--new-password=b")
+    assert shown.err == "Password change failed: Error: Current password does not match\n"
+
+
+async def test_a_stale_token_says_what_to_do(ada: Person) -> None:
+    ada.server.says("GET /v2/apps/", 401, {"detail": "Invalid token."})
+    shown = await ada.types("apps")
+    assert (shown.code, "Log in again with `deis login`" in shown.err) == (1, True)
+    assert TOKEN not in shown.err
+    ada.environ["DEIS_EXIT_CODES"] = "fine"
+    codes = {401: 3, 403: 4, 404: 5, 409: 6, 422: 6, 500: 1}
+    for status, code in codes.items():
+        ada.server.says("GET /v2/apps/", status, {"detail": "no"})
+        assert (await ada.types("apps")).code == code
+
+
+async def test_a_profile_that_cannot_be_written_fails_the_login(person: Person) -> None:
+    person.server.says("POST /v2/auth/login/", 200, {"token": TOKEN})
+    (person.home / ".deis").write_text("in the way")
+    shown = await person.types("login", person.server.url, *WHO)
+    assert shown.code == 1
+    assert "Cannot write the profile" in shown.err
+    assert "Logged in" not in shown.out
+
+
+async def test_cancelling_as_another_user_keeps_ones_own_profile(ada: Person) -> None:
+    ada.server.says("DELETE /v2/auth/cancel/", 204)
+    shown = await ada.types("auth:cancel", "--username=bob", "--yes")
+    assert (shown.code, shown.out) == (0, "Account cancelled\n")
+    assert ada.server.asked[-1].body == {"username": "bob"}
+    assert ada.profile.exists()

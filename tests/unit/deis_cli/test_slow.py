@@ -12,17 +12,10 @@ from aiohttp import web
 from deis_cli import spinner
 from deis_cli.core import follow
 from deis_cli.screen import Screen
-from tests.unit.deis_cli.scripted import VERSIONS, Person, rendered
+from tests.unit.deis_cli.scripted import VERSIONS, Person, Terminal, rendered
 
 OPERATION = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 ROLLBACK = "POST /v2/apps/blog/releases/rollback/"
-
-
-class Terminal(io.StringIO):
-    """A stream that is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 async def until(condition: Callable[[], bool]) -> None:
