@@ -22,6 +22,8 @@ from deis_services.runtime.limits import PROCESSES, Group, Limits, Rlimits
 READ_LIMIT = 64 * 1024
 ROUNDS = 500
 PAUSE_SECONDS = 0.02
+LINGER_SECONDS = 1.0
+"""How long after a burial an output may stay silent before it counts as ended."""
 TERM = "xterm-256color"
 
 
@@ -94,7 +96,11 @@ class Child:
         self._pipes.resize(columns, rows)
 
     async def bury(self) -> None:
-        """SIGKILL to the session and to what fled from it; returns once all of it is gone."""
+        """SIGKILL to the session and to what fled from it; returns once all of it is gone.
+
+        What it printed can still be read: the streams end a moment later by themselves, even
+        where something that nobody could find keeps their other ends open.
+        """
         if self._burial is None:
             self._burial = asyncio.create_task(self._bury(), name=f"bury {self.pid}")
         await asyncio.shield(self._burial)
@@ -103,7 +109,7 @@ class Child:
         await asyncio.to_thread(self._kill)
         await self._process.wait()
         self._keeper.forget(self.pid)
-        self._pipes.close()
+        self._pipes.finish()
         self._group.remove()
 
     def _kill(self) -> None:
@@ -131,7 +137,8 @@ class Pipes:
         self.stdin: asyncio.StreamWriter | None = None
         self.theirs: list[int] = []
         """Standard input, output and error of the child."""
-        self._stack = contextlib.ExitStack()
+        self._inputs = contextlib.ExitStack()
+        self._outputs: list[asyncio.ReadTransport] = []
         self._terminal = -1
 
     async def open(self, command: Command) -> None:
@@ -171,11 +178,29 @@ class Pipes:
             os.close(descriptor)
         self.theirs = []
 
-    def close(self) -> None:
-        """Close everything; what was not read yet stays in the readers."""
+    def finish(self) -> None:
+        """The child is gone: close its input now, its output once that is read."""
         self.hand_over()
         self._terminal = -1
-        self._stack.close()
+        self._inputs.close()
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close_outputs, ROUNDS)
+
+    def close(self) -> None:
+        """Close everything, unread output too."""
+        self.hand_over()
+        self._terminal = -1
+        self._inputs.close()
+        self._close_outputs(0)
+
+    def _close_outputs(self, rounds: int) -> None:
+        """Those that nobody reads at last too: a paused one waits for its reader."""
+        paused = [one for one in self._outputs if not one.is_closing() and not one.is_reading()]
+        for transport in self._outputs:
+            if transport not in paused or not rounds:
+                transport.close()
+        if paused and rounds:
+            loop = asyncio.get_running_loop()
+            loop.call_later(LINGER_SECONDS, self._close_outputs, rounds - 1)
 
     async def _output(self) -> asyncio.StreamReader:
         ours, theirs = os.pipe()
@@ -188,7 +213,7 @@ class Pipes:
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(descriptor, "rb", 0)
         )
-        self._stack.callback(transport.close)
+        self._outputs.append(transport)
         return stream
 
     async def _writer(self, descriptor: int) -> asyncio.StreamWriter:
@@ -197,7 +222,7 @@ class Pipes:
             lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()),
             os.fdopen(descriptor, "wb", 0),
         )
-        self._stack.callback(transport.abort)
+        self._inputs.callback(transport.abort)
         return asyncio.StreamWriter(transport, protocol, None, loop)
 
 

@@ -40,6 +40,7 @@ SLUG_LIMIT = 1024 * 1024 * 1024
 RUNNER = Path(deis_services.__path__[0]) / "slugrunner" / "runner.py"
 """Run, never imported: services meet only on the bus."""
 BASH = "/bin/bash"
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 IDENTITY = re.compile(r"[A-Za-z0-9-]{1,64}")
 USER = "app"
 
@@ -56,6 +57,29 @@ class Prepared:
     """An image's own command."""
     port: int = 0
     """The port that an image exposes; 0: not said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSpace:
+    """The folders of one build."""
+
+    folder: Path
+    owner: Owner
+
+    @property
+    def work(self) -> Path:
+        """Where the slugbuilder works."""
+        return self.folder / "work"
+
+    @property
+    def env_dir(self) -> Path:
+        """One file per value of the application's configuration."""
+        return self.folder / "env"
+
+    @property
+    def temporary(self) -> Path:
+        """Its TMPDIR."""
+        return self.folder / "tmp"
 
 
 class Workspace:
@@ -76,7 +100,14 @@ class Workspace:
         self._slug_limit = slug_limit_bytes
         self._root = os.geteuid() == 0
         anybody = Owner(uids[0], uids[0]) if self._root else Owner()
-        self._path = _path(os.environ.get("PATH", os.defpath) if path is None else path, anybody)
+        path = os.environ.get("PATH", os.defpath) if path is None else path
+        self.base = {
+            "PATH": _path(path, anybody),
+            "LANG": "C.UTF-8",
+            "USER": USER,
+            "LOGNAME": USER,
+        }
+        """What every process finds in its environment, whoever's it is."""
         for place in (self.folder, *map(self.folder.joinpath, ("apps", "run", "builds"))):
             place.mkdir(parents=True, exist_ok=True)
             place.chmod(0o711 if self._root else 0o700)
@@ -130,10 +161,7 @@ class Workspace:
         own = self._private(prepared, instance)
         home = own / "home"
         told = {
-            "PATH": self._path,
-            "LANG": "C.UTF-8",
-            "USER": USER,
-            "LOGNAME": USER,
+            **self.base,
             "TMPDIR": str(own / "tmp"),
             **environment,
             "HOME": str(home),
@@ -177,12 +205,24 @@ class Workspace:
         """Identities of applications that something is kept of."""
         return {path.name for path in (self.folder / "apps").iterdir()}
 
-    def build_folder(self, task: str) -> tuple[Path, Owner]:
-        """An empty folder for a build, and its user."""
+    def build_space(self, task: str, config: Mapping[str, str]) -> "BuildSpace":
+        """Empty folders for a build, with the application's configuration as env-dir.
+
+        Blocks: call it in a thread. Raises Refused, OSError.
+        """
         owner = self._owner(f"build/{task}")
         place = self.folder / "builds" / short(task)
         slugs.remove(place)
-        return owner.folder(place), owner
+        owner.folder(place)
+        space = BuildSpace(folder=place, owner=owner)
+        for folder in (space.work, space.env_dir, space.temporary):
+            owner.folder(folder)
+        for name, value in config.items():
+            if VARIABLE.fullmatch(name):
+                path = space.env_dir / name
+                path.write_text(value)
+                owner.own(path)
+        return space
 
     async def build_done(self, task: str) -> None:
         """End what still runs of a build, remove its folder, give its user back."""
