@@ -27,7 +27,7 @@ from integration.controller_rig import OWNER, Controller, controller, settings_o
 from integration.databases import fresh_database
 from integration.servers import RunningNats, RunningPostgres, until
 from tests.behaviour.gateway_rig import Running, gateway
-from tests.behaviour.gateway_streams import Reader, cut
+from tests.behaviour.gateway_streams import Reader, cut, started, told
 
 pytestmark = pytest.mark.server
 PASSWORD = "correct horse"
@@ -216,11 +216,11 @@ class TestApi(OnNats):
         await ada.ok("POST", "/v2/apps/", {"id": "amber"})
         await platform.deployed("amber")
         async with self.socket(platform, ada, "cat") as socket:
-            assert await socket.receive_json() == {"type": "started"}
+            await started(socket)
             await socket.send_bytes(b"\0typed")
-            assert await socket.receive_bytes() == b"\x01typed"
+            assert await told(socket) == b"\x01typed"
             await socket.send_json({"type": "end"})
-            assert await socket.receive_json() == {"type": "exit", "code": 0}
+            assert await told(socket) == {"type": "exit", "code": 0}
 
     @asynccontextmanager
     async def socket(

@@ -15,6 +15,7 @@ from deis_bus.contracts import buildlog
 from deis_bus.contracts.http import ApiAnswer, ApiCall
 from deis_bus.errors import StreamClosed
 from deis_bus.ports import Bus, ByteStream, Frame
+from deis_services.gateway.streams import run_socket
 from tests.behaviour.bus import PATIENCE, until
 from tests.behaviour.gateway_rig import TOKEN, Controller, Running, json
 
@@ -388,18 +389,18 @@ class RunSuite(Streaming):
         accepting(controller, "apps.run", echo)
         async with self.socket(running, command="x", tty=True, columns=99, rows=33) as socket:
             assert socket.protocol == "deis.run.v1"
-            assert await socket.receive_json() == {"type": "started"}
+            await started(socket)
             await socket.send_bytes(b"\0typed")
-            assert await socket.receive_bytes() == b"\x01typed"
+            assert await told(socket) == b"\x01typed"
             await socket.send_json({"type": "resize", "columns": 9999, "rows": 40})
-            assert await socket.receive_bytes() == b"\x011000 x 40"
+            assert await told(socket) == b"\x011000 x 40"
             await socket.send_json({"type": "signal", "name": "INT"})
-            assert await socket.receive_bytes() == b"\x02signal INT"
+            assert await told(socket) == b"\x02signal INT"
             for nonsense in ("{", '{"type": "what"}', "[]"):
                 await socket.send_str(nonsense)
             await socket.send_bytes(b"\x07ignored")
             await socket.send_bytes(b"\0exit 7")
-            assert await socket.receive_json() == {"type": "exit", "code": 7}
+            assert await told(socket) == {"type": "exit", "code": 7}
             assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
         assert msgspec.json.decode(bytes(controller.calls[0].body)) == {
             "command": "x", "tty": True, "columns": 99, "rows": 33,
@@ -410,9 +411,9 @@ class RunSuite(Streaming):
         accepting(controller, "apps.run", echo)
         async with self.socket(running, command="x") as socket:
             await socket.send_json({"type": "end"})
-            assert await socket.receive_json() == {"type": "started"}
-            assert await socket.receive_bytes() == b"\x01end "
-            assert await socket.receive_json() == {"type": "exit", "code": 0}
+            await started(socket)
+            assert await told(socket) == b"\x01end "
+            assert await told(socket) == {"type": "exit", "code": 0}
 
     async def test_refusals_over_the_socket(self, running: Running, controller: Controller) -> None:
         controller.answers["apps.run"] = json(403, {"detail": "no"})
@@ -438,7 +439,7 @@ class RunSuite(Streaming):
 
         accepting(controller, "apps.run", program)
         async with self.socket(running, command="x") as socket:
-            assert await socket.receive_json() == {"type": "started"}
+            await started(socket)
         await until(lambda: len(ended) == 1)
 
     @pytest.mark.parametrize(
@@ -450,9 +451,44 @@ class RunSuite(Streaming):
     ) -> None:
         accepting(controller, "apps.run", echo)
         async with self.socket(running, command="x") as socket:
-            assert await socket.receive_json() == {"type": "started"}
+            await started(socket)
             await end_right(running, controller, why)
             assert await socket.receive_json() == {"type": "cancel", "reason": reason}
+
+    async def test_a_program_that_does_not_read_keeps_its_socket(
+        self, running: Running, controller: Controller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However long it takes: a client that keeps to the window has its pings answered."""
+        monkeypatch.setattr(run_socket, "HEARTBEAT_SECONDS", 0.05)
+        go_on = asyncio.Event()
+        got = 0
+
+        async def program(stream: ByteStream) -> None:
+            nonlocal got
+            await go_on.wait()
+            async for frame in stream.frames():
+                got += len(frame.data)
+                if frame.kind == "end":
+                    await stream.exit(0)
+                    return
+
+        accepting(controller, "apps.run", program)
+        piece, pieces = 64 * 1024, 64
+        async with self.socket(running, command="x") as socket:
+            window = await started(socket)
+            sent = taken = 0
+            while sent < pieces * piece:
+                while sent + piece > taken + window:
+                    try:
+                        async with asyncio.timeout(0.3):  # many pings
+                            taken = (await socket.receive_json())["bytes"]
+                    except TimeoutError:
+                        go_on.set()
+                await socket.send_bytes(b"\0" + b"x" * piece)
+                sent += piece
+            await socket.send_json({"type": "end"})
+            assert await told(socket) == {"type": "exit", "code": 0}
+        assert got == pieces * piece
 
     async def test_a_slow_reader_stops_the_program(
         self, running: Running, controller: Controller
@@ -467,11 +503,29 @@ class RunSuite(Streaming):
         accepting(controller, "apps.run", program)
         got = 0
         async with self.socket(running, command="x") as socket:
-            assert await socket.receive_json() == {"type": "started"}
+            await started(socket)
             while (message := await socket.receive()).type is aiohttp.WSMsgType.BINARY:
                 got += len(message.data) - 1
             assert message.json() == {"type": "exit", "code": 0}
         assert got == 10_000_000
+
+
+async def started(socket: aiohttp.ClientWebSocketResponse) -> int:
+    """The command has started; gives the window for its input."""
+    message = await socket.receive_json()
+    assert message["type"] == "started"
+    return int(message["window"])
+
+
+async def told(socket: aiohttp.ClientWebSocketResponse) -> Any:
+    """What comes next, beside the words about input that was taken."""
+    while True:
+        message = await socket.receive()
+        if message.type is not aiohttp.WSMsgType.TEXT:
+            return message.data
+        word = message.json()
+        if word["type"] != "taken":
+            return word
 
 
 def events_of(raw: bytes) -> list[dict[str, Any]]:

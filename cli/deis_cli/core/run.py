@@ -40,10 +40,39 @@ class Console(Protocol):
 
 class _Control(msgspec.Struct, frozen=True, kw_only=True):
     type: str
+    window: int = 0
+    bytes: int = 0
     code: int = 0
     status: int = 0
     body: msgspec.Raw = msgspec.Raw(b"null")
     reason: str = ""
+
+
+class _Window:
+    """How much input may be on its way: the gateway names a window and tells what it handed on.
+
+    A program that reads nothing would otherwise stop the socket, its pings included.
+    """
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._size: float = 0
+        self._taken = 0
+        self._sent = 0
+
+    def hear(self, control: _Control) -> None:
+        """`started` opens it, without a size for ever; `taken` moves it."""
+        if control.type == "started":
+            self._size = control.window or float("inf")
+        self._taken = max(self._taken, control.bytes)
+        self._open.set()
+
+    async def room(self, size: int) -> None:
+        """Wait until the next bytes may go."""
+        while self._sent >= self._taken + self._size:
+            self._open.clear()
+            await self._open.wait()
+        self._sent += size
 
 
 async def blocking(api: Api, app: str, command: str) -> models.RunResult:
@@ -63,13 +92,14 @@ async def streamed(api: Api, app: str, command: str, console: Console) -> int | 
     columns, rows = console.size()
     start = {"command": command, "tty": console.tty, "columns": columns, "rows": rows}
     feeders: list[asyncio.Task[None]] = []
+    window = _Window()
     async with socket:
         await socket.send_json({"type": "start", **start})
         try:
-            feeders.append(asyncio.create_task(_feed(socket, console)))
+            feeders.append(asyncio.create_task(_feed(socket, console, window)))
             if console.tty:
                 feeders.append(asyncio.create_task(_resize(socket, console)))
-            return await _listen(socket, console)
+            return await _listen(socket, console, window)
         finally:
             for feeder in feeders:
                 feeder.cancel()
@@ -93,7 +123,9 @@ async def _connect(api: Api, app: str) -> aiohttp.ClientWebSocketResponse | None
         raise Lost(str(fault), sent=False) from fault
 
 
-async def _listen(socket: aiohttp.ClientWebSocketResponse, console: Console) -> int:
+async def _listen(
+    socket: aiohttp.ClientWebSocketResponse, console: Console, window: _Window
+) -> int:
     async for message in socket:
         if message.type is aiohttp.WSMsgType.BINARY:
             data: bytes = message.data
@@ -102,6 +134,8 @@ async def _listen(socket: aiohttp.ClientWebSocketResponse, console: Console) -> 
             control = msgspec.json.decode(message.data, type=_Control)
             if control.type == "exit":
                 return control.code
+            if control.type in ("started", "taken"):
+                window.hear(control)
             if control.type == "refused":
                 raise explain(control.status, bytes(control.body))
             if control.type == "cancel":
@@ -109,8 +143,9 @@ async def _listen(socket: aiohttp.ClientWebSocketResponse, console: Console) -> 
     raise Lost("the connection was lost; the command was ended with it", sent=True)
 
 
-async def _feed(socket: aiohttp.ClientWebSocketResponse, console: Console) -> None:
+async def _feed(socket: aiohttp.ClientWebSocketResponse, console: Console, window: _Window) -> None:
     async for data in console.input():
+        await window.room(len(data))
         await socket.send_bytes(b"\0" + data)
     await _control(socket, type="end")
 

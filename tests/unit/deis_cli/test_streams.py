@@ -58,6 +58,34 @@ async def test_what_is_piped_in_reaches_the_command_whole_and_then_ends(ada: Per
     assert ends == ["end"]
 
 
+async def test_what_is_piped_in_waits_for_a_command_that_does_not_read(ada: Person) -> None:
+    got = 0
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        nonlocal got
+        socket = web.WebSocketResponse(protocols=("deis.run.v1",))
+        await socket.prepare(request)
+        await socket.receive_json()
+        await socket.send_json({"type": "started", "window": 100_000})
+        while got < 100_000:
+            got += len((await socket.receive()).data) - 1
+        with pytest.raises(TimeoutError):
+            await socket.receive(timeout=0.5)
+        await socket.send_json({"type": "taken", "bytes": got})
+        while (message := await socket.receive()).type is WSMsgType.BINARY:
+            got += len(message.data) - 1
+            await socket.send_json({"type": "taken", "bytes": got})
+        assert message.json() == {"type": "end"}
+        await socket.send_json({"type": "exit", "code": 0})
+        await socket.close()
+        return socket
+
+    ada.server.answers[RUN] = slow
+    process = await ada.starts("run", "-a", "blog", "sleep 1; cat")
+    _, err = await asyncio.wait_for(process.communicate(b"x" * 1_000_000), 30)
+    assert (process.returncode, err, got) == (0, b"", 1_000_000)
+
+
 async def test_a_command_may_end_while_its_input_is_open(ada: Person) -> None:
     async def true(request: web.Request) -> web.StreamResponse:
         socket, _ = await opened(request)

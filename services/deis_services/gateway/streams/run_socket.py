@@ -2,7 +2,8 @@
 
 Binary frames are a channel byte and data: 0 input, 1 output, 2 errors. Text frames are JSON:
 first `{"type": "start", "command": …, "tty", "columns", "rows"}` from the client, then from it
-`end`, `resize` and `signal`, and to it `started`, one of `exit`, `cancel` or `refused` at the end.
+`end`, `resize` and `signal`, and to it `started` with the `window` of its input, `taken` with the
+bytes of it so far, one of `exit`, `cancel` or `refused` at the end.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from deis_bus.errors import StreamClosed
 from deis_bus.ports import ByteStream
 from deis_services.gateway.answers import Problem
 from deis_services.gateway.streams.base import SEND_SECONDS, Streams, first
+from deis_services.gateway.streams.run_input import WINDOW_BYTES, Input
 
 PROTOCOL = "deis.run.v1"
 START_SECONDS = 15.0
@@ -36,15 +38,6 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 24
 
 
-class Control(msgspec.Struct, frozen=True, kw_only=True):
-    """A later text frame of the client."""
-
-    type: str
-    columns: int = 80
-    rows: int = 24
-    name: str = ""
-
-
 async def run_socket(streams: Streams, request: web.Request, call: ApiCall) -> web.StreamResponse:
     """Join a WebSocket to a command's byte stream."""
     socket = web.WebSocketResponse(
@@ -62,7 +55,7 @@ async def run_socket(streams: Streams, request: web.Request, call: ApiCall) -> w
             if answer.status != 200:
                 await _refuse(socket, answer.status, bytes(answer.body) or b"null")
                 return socket
-            await socket.send_json({"type": "started"})
+            await socket.send_json({"type": "started", "window": WINDOW_BYTES})
             await _join(streams, call, socket, stream)
         finally:
             await stream.close()
@@ -105,12 +98,14 @@ async def _join(
     streams: Streams, call: ApiCall, socket: web.WebSocketResponse, stream: ByteStream
 ) -> None:
     """Until the command ends, the client goes, or its right does."""
+    given = Input(socket, stream)
     try:
         ended = await first(
             _outward(stream, socket),
-            _inward(socket, stream),
+            given.receive(),
             streams.revoked(call, call.path["app"]),
             streams.stopping(),
+            given.hand_on(),
         )
         reason = _REASONS[ended]
     except StreamClosed as fault:
@@ -134,26 +129,3 @@ async def _outward(stream: ByteStream, socket: web.WebSocketResponse) -> None:
                 await socket.send_json({"type": "exit", "code": frame.code})
             elif frame.kind == "cancel":
                 await socket.send_json({"type": "cancel", "reason": frame.text})
-
-
-async def _inward(socket: web.WebSocketResponse, stream: ByteStream) -> None:
-    """Until the client goes. What comes after the command's end is dropped: its exit follows."""
-    async for message in socket:
-        with contextlib.suppress(StreamClosed):
-            if message.type is WSMsgType.BINARY and message.data[:1] == b"\0":
-                await stream.send(message.data[1:], channel=0)
-            elif message.type is WSMsgType.TEXT:
-                await _control(message.data, stream)
-
-
-async def _control(text: str, stream: ByteStream) -> None:
-    try:
-        control = msgspec.json.decode(text, type=Control)
-    except msgspec.MsgspecError:
-        return
-    if control.type == "end":
-        await stream.end_input()
-    elif control.type == "resize":
-        await stream.resize(min(max(control.columns, 1), 1000), min(max(control.rows, 1), 1000))
-    elif control.type == "signal":
-        await stream.signal(control.name[:16])
