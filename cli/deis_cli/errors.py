@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 FAILURE, USAGE, NOT_LOGGED_IN, FORBIDDEN, NOT_FOUND, CONFLICT, TIMEOUT = 1, 2, 3, 4, 5, 6, 7
 INTERRUPTED = 130
+AWAY = (502, 503, 504)
+"""Statuses of a platform whose parts are away for the moment; it may have begun all the same."""
 
 
 class CliError(Exception):

@@ -82,7 +82,7 @@ def attach(
         one = (await builds.which(w.api, found, build or builds.NEWEST)).build
         async for data in builds.output(w.api, found, one, w.screen.note):
             w.screen.raw(data)
-        state = await builds.outcome(w.api, found, one)
+        state = await builds.outcome(w.api, found, one, w.screen.note)
         if state != "released":
             w.screen.note(f"The build ended: {state}")
             raise Ended(1)

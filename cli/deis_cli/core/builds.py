@@ -8,11 +8,12 @@ import aiohttp
 
 from deis_cli.core import models
 from deis_cli.core.apps import path
-from deis_cli.core.client import Api, part
+from deis_cli.core.client import Api, part, refuse
 from deis_cli.core.follow import Note, deploy
-from deis_cli.errors import CONFLICT, CliError, Lost, explain
+from deis_cli.errors import AWAY, CONFLICT, ApiError, CliError, Lost
 
 NEWEST = "newest"
+LOOK_SECONDS = 0.3
 FINAL = ("released", "failed", "superseded", "closed")
 _LINE = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)\s*:\s+(\S.*)")
 
@@ -56,8 +57,7 @@ async def output(api: Api, app: str, build: str, note: Note) -> AsyncIterator[by
     while True:
         try:
             async with api.open("GET", where) as answer:
-                if answer.status >= 400:
-                    raise explain(answer.status, await answer.read())
+                await refuse(answer)
                 skip = given
                 async for piece in answer.content.iter_any():
                     fresh = piece[skip:]
@@ -78,10 +78,16 @@ async def which(api: Api, app: str, build: str) -> models.Output:
     return await api.get(where, models.Output, state="only")
 
 
-async def outcome(api: Api, app: str, build: str) -> str:
+async def outcome(api: Api, app: str, build: str, note: Note) -> str:
     """Wait for the end of a push whose build has ended: one of `FINAL`."""
     while True:
-        state = (await which(api, app, build)).state
+        try:
+            state = (await which(api, app, build)).state
+        except (Lost, ApiError) as fault:
+            if isinstance(fault, ApiError) and fault.status not in AWAY:
+                raise
+            note(f"{fault}; asking again")
+            state = ""
         if state in FINAL:
             return state
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(LOOK_SECONDS)

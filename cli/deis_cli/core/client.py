@@ -14,7 +14,7 @@ import msgspec
 from deis_cli import API_VERSION, VERSION
 from deis_cli.core.models import Platform
 from deis_cli.core.resolver import LocalResolver, is_local
-from deis_cli.errors import CliError, Lost, explain
+from deis_cli.errors import AWAY, CliError, Lost, explain
 
 T = TypeVar("T")
 CONNECT_SECONDS = 10.0
@@ -191,6 +191,14 @@ class Api:
     async def get(self, path: str, kind: type[T], **query: Any) -> T:
         """GET and decode."""
         return (await self.send("GET", path, query=query)).decode(kind)
+
+
+async def refuse(answer: aiohttp.ClientResponse) -> None:
+    """Nothing for a success; raises Lost where the platform is away, else what was refused."""
+    if answer.status in AWAY:
+        raise Lost("the platform is away for the moment", sent=True)
+    if answer.status >= 400:
+        raise explain(answer.status, await answer.read())
 
 
 def understands(server: str) -> bool:

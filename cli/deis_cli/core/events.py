@@ -10,7 +10,7 @@ import msgspec
 from deis_cli.core.client import Api
 from deis_cli.core.follow import Note
 from deis_cli.core.sse import events as sent_events
-from deis_cli.errors import CliError, Lost, explain
+from deis_cli.errors import AWAY, CliError, Lost, explain
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ async def _refuse(answer: aiohttp.ClientResponse) -> None:
     if answer.status < 400:
         return
     raw = await answer.read()
-    if answer.status in (502, 503, 504):
+    if answer.status in AWAY:
         raise Lost("the platform is away for the moment", sent=True)
     if answer.status == 410:
         try:

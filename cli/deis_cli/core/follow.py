@@ -16,15 +16,13 @@ import aiohttp
 from deis_cli.core import models
 from deis_cli.core.client import Api, Reply, part
 from deis_cli.core.sse import events
-from deis_cli.errors import ApiError, CliError, Lost, explain
+from deis_cli.errors import AWAY, ApiError, CliError, Lost, explain
 
 Note = Callable[[str], None]
 READ_AGAIN_SECONDS = 2.0
 """A wake-up may be lost with its connection; the operation itself is the truth."""
 RESUBMIT_SECONDS = 60.0
 """How long a request whose answer was lost is sent again, under the same key."""
-AWAY = (502, 503, 504)
-"""Statuses of a platform whose parts are away for the moment; it may have begun all the same."""
 _ENDED = ("succeeded", "failed")
 
 

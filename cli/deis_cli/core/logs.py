@@ -9,7 +9,7 @@ import aiohttp
 from deis_cli.core.apps import path
 from deis_cli.core.client import Api
 from deis_cli.core.resume import Resume
-from deis_cli.errors import FAILURE, NOT_FOUND, ApiError, CliError, Lost, explain
+from deis_cli.errors import AWAY, FAILURE, NOT_FOUND, ApiError, CliError, Lost, explain
 
 FOLLOWS = "Deis-Stream"
 """Header by which our gateway says that it follows; an original controller answers and ends."""
@@ -73,7 +73,7 @@ class _opened:
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
         answer = await self._context.__aenter__()
-        if answer.status in (502, 503, 504):
+        if answer.status in AWAY:
             await self._context.__aexit__(None, None, None)
             raise Lost("the platform is away for the moment", sent=True)
         if answer.status >= 400:

@@ -161,10 +161,14 @@ async def test_an_original_controller_has_no_events(ada: Person) -> None:
 async def test_attach_follows_one_build_through_a_broken_connection(ada: Person) -> None:
     whole = b"-----> one\n-----> two\n"
     rounds: list[int] = []
+    looks: list[int] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.query.get("state") == "only":
-            state = "released" if rounds else "building"
+            looks.append(1)
+            if len(looks) == 2:
+                return web.Response(status=503)
+            state = "released" if len(looks) == 4 else "building"
             return web.json_response(
                 {"build": "b1", "state": state, "app": "blog"}, headers=VERSIONS
             )
@@ -179,11 +183,17 @@ async def test_attach_follows_one_build_through_a_broken_connection(ada: Person)
             await response.write(whole)
         return response
 
+    async def away(request: web.Request) -> web.StreamResponse:
+        if len(rounds) == 1 and request.query.get("state") != "only":
+            rounds.append(1)
+            return web.Response(status=502)
+        return await answer(request)
+
     for name in ("newest", "b1"):
-        ada.server.answers[f"GET /v2/apps/blog/builds/{name}/output"] = answer
+        ada.server.answers[f"GET /v2/apps/blog/builds/{name}/output"] = away
     shown = await ada.types("builds:attach", "-a", "blog")
     assert (shown.code, shown.out.encode()) == (0, whole)
-    assert len(rounds) == 2
+    assert (len(rounds), len(looks)) == (3, 4)
 
 
 async def test_attach_to_a_failed_build(ada: Person) -> None:
