@@ -15,7 +15,6 @@ from deis_bus.automation import Automation
 from deis_bus.contracts.apps import APP_FIND, AppFind
 from deis_bus.cursors import NOW
 from deis_bus.errors import Refused, Transient
-from deis_bus.jetstream import connect
 from deis_bus.ports import Bus
 from deis_bus.rpc import call
 from deis_bus.streams import EVENTS
@@ -147,11 +146,9 @@ async def _can_log_in(found: Reach, kept: Kept) -> None:
     values = needed(found.bus().url, kept)
 
     async def try_once() -> None:
-        user, password = values["NATS_USER"], values["NATS_PASSWORD"]
-        async with connect(
-            values["NATS_URL"], user, user=user, password=password, wait_seconds=1.0
-        ) as bus:
-            if not await bus.ready():
-                raise Transient("NATS does not know the new user yet: is it running?")
+        if not await bus_users.lets_in(
+            values["NATS_URL"], values["NATS_USER"], values["NATS_PASSWORD"]
+        ):
+            raise Transient("NATS does not know the new user yet: is it running?")
 
     await retry(try_once, seconds=RELOAD_SECONDS, pauses=delays(0.05, ceiling=0.5))

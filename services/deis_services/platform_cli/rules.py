@@ -223,4 +223,4 @@ def _restart(found: Evidence, pid: str) -> str:
 
 
 def _mb(size: int) -> str:
-    return f"{size // 1_000_000} MB"
+    return f"{size // 1024**2} MB"

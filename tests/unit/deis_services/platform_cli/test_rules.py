@@ -70,8 +70,8 @@ def test_a_disk_that_is_nearly_full(free: int | None, count: int) -> None:
 
 
 def test_the_disk_is_told_with_its_numbers() -> None:
-    finding = one(free_bytes=12_000_000)
-    assert finding.evidence == "12 MB free, 1000 MB wanted"
+    finding = one(free_bytes=12 * 1024**2, min_free_bytes=1024**3)
+    assert finding.evidence == "12 MB free, 1024 MB wanted"
     assert finding.command == "du -xh -d 2 '/srv/deis data' | sort -h | tail"
 
 
