@@ -51,7 +51,7 @@ async def run(
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.PIPE if input else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=cwd,
@@ -76,7 +76,7 @@ async def run(
 
 
 async def _communicate(process: asyncio.subprocess.Process, data: bytes, limit: int) -> Completed:
-    if process.stdin is None or process.stdout is None or process.stderr is None:
+    if process.stdout is None or process.stderr is None:
         raise TypeError("a process without pipes")
     (out, more), (err, more_err), _ = await asyncio.gather(
         _read(process.stdout, limit), _read(process.stderr, limit), _feed(process.stdin, data)
@@ -96,9 +96,11 @@ async def _read(stream: asyncio.StreamReader, limit: int) -> tuple[bytes, bool]:
     return bytes(kept), more
 
 
-async def _feed(stream: asyncio.StreamWriter, data: bytes) -> None:
-    # A program that does not read its input is no fault of ours.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+async def _feed(stream: asyncio.StreamWriter | None, data: bytes) -> None:
+    if stream is None:
+        return
+    # A program that does not read its input is no fault of ours; uvloop says so by RuntimeError.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
         stream.write(data)
         await stream.drain()
     stream.close()
