@@ -60,7 +60,7 @@ async def opened(settings: Settings, bus: Bus) -> AsyncIterator[tuple[Tools, Tas
             routes=routes,
             ports=PortPool(settings.ports, routes.dropped),
         )
-        tasks = Tasks(bus, workspace, keeper, shipper, settings.build_env)
+        tasks = Tasks(bus, workspace, keeper, shipper, settings.build_env, tools.reports)
         apps = Apps(tools, tasks)
         try:
             yield tools, tasks, apps

@@ -222,8 +222,13 @@ class Pipes:
             lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()),
             os.fdopen(descriptor, "wb", 0),
         )
-        self._inputs.callback(transport.abort)
+        self._inputs.callback(_abort, transport)
         return asyncio.StreamWriter(transport, protocol, None, loop)
+
+
+def _abort(transport: asyncio.WriteTransport) -> None:
+    if not transport.is_closing():  # asyncio's own loop cannot abort what is closed
+        transport.abort()
 
 
 async def spawn(command: Command, keeper: Keeper) -> Child:
