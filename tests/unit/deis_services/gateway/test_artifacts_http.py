@@ -13,6 +13,7 @@ from deis_bus.memory import MemoryBus
 from deis_platform.artifacts import sign
 from deis_platform.objects import NoObject
 from deis_services.slugbuilder import transfer
+from deis_services.slugbuilder.errors import BuildError
 from tests.behaviour.bus import until
 from tests.behaviour.gateway_rig import Running, gateway
 from tests.behaviour.objects import chunks, content
@@ -196,3 +197,12 @@ async def test_one_connection_carries_many(running: Running) -> None:
     connector = running.http.connector
     assert connector is not None
     assert len(connector._conns) == 1
+
+
+async def test_a_build_is_told_that_its_slug_is_too_large(bus: MemoryBus, tmp_path: Path) -> None:
+    slug = tmp_path / "slug"
+    slug.write_bytes(bytes(30_000_000))
+    async with gateway(bus, tmp_path, DEIS_SLUG_LIMIT="1MB") as running:
+        put = token(running, "PUT")
+        with pytest.raises(BuildError, match="413"):
+            await asyncio.to_thread(transfer.store, running.object(KEY), put, slug)
