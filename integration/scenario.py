@@ -157,6 +157,7 @@ class Scenario:
         await self.person.types(
             "deis",
             "run",
+            "--exact",  # without it words are joined by blanks, as the original does
             "--",
             "python",
             "-c",
