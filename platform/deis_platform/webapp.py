@@ -24,6 +24,8 @@ RETRY_AFTER_SECONDS = 1
 SHUTDOWN_SECONDS = 5.0
 CLIENT_GONE = 499
 """As nginx says it: the client went away before it got an answer."""
+SERVER = "deis"
+"""Instead of the versions of Python and its libraries."""
 PROBES = ("/healthz", "/readiness")
 _KEPT = ("Allow", "WWW-Authenticate")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -55,6 +57,7 @@ async def _put_id(request: web.Request, response: web.StreamResponse) -> None:
     # On every answer, streams included: their headers leave before the handler returns.
     if REQUEST_ID in request:
         response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+    response.headers["Server"] = SERVER
     request[STARTED] = response
 
 

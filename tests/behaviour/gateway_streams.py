@@ -15,7 +15,7 @@ from deis_bus.contracts import buildlog
 from deis_bus.contracts.http import ApiAnswer, ApiCall
 from deis_bus.errors import StreamClosed
 from deis_bus.ports import Bus, ByteStream, Frame
-from deis_services.gateway.streams import run_socket
+from deis_services.gateway.streams import base, run_socket
 from tests.behaviour.bus import PATIENCE, until
 from tests.behaviour.gateway_rig import TOKEN, Controller, Running, json
 
@@ -128,6 +128,28 @@ class LogsSuite(Streaming):
             await exactly(answer, b"one\n")
             answer.close()
             await until(lambda: ended == ["cancel"])
+
+    async def test_a_client_that_takes_nothing_is_given_up(
+        self, running: Running, controller: Controller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(base, "SEND_SECONDS", 0.2)
+        ended: list[str] = []
+
+        async def logger(stream: ByteStream) -> None:
+            try:
+                while True:
+                    await stream.send(b"x" * 200_000)
+            except StreamClosed as fault:
+                ended.append(str(fault))
+
+        accepting(controller, "apps.logs", logger)
+        address = running.parts.api.address
+        _, writer = await asyncio.open_connection(address.host, address.port, limit=1)
+        writer.write(b"GET /v2/apps/blog/logs?follow=1 HTTP/1.1\r\nHost: x\r\n")
+        writer.write(f"Authorization: token {TOKEN}\r\n\r\n".encode())
+        await until(lambda: len(ended) == 1)
+        await until(lambda: running.parts.streams.open == 0)
+        writer.transport.abort()
 
     async def test_a_logger_that_dies_is_no_good_end(
         self, running: Running, controller: Controller

@@ -20,7 +20,6 @@ _ALWAYS = {
     "X-XSS-Protection": "1; mode=block",
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "DEIS_API_VERSION, DEIS_PLATFORM_VERSION, Location",
-    "Server": "deis",
 }
 _ASKED = "content-type, accept, origin, Authorization, Host, Prefer, Idempotency-Key, Last-Event-ID"
 

@@ -36,6 +36,8 @@ class Parts:
         operations = Operations(bus)
         self.rights = Rights(bus)
         self.streams = Streams(bus, calls, self.rights, settings.streams)
+        opened = metrics.gauge("streams_open", "logs, events, build output and commands served now")
+        opened.set_function(lambda: float(self.streams.open))
         gateway = Gateway(bus, calls, operations, self.streams, metrics, settings.body_bytes)
         artifacts = Artifacts(objects, keyring.derive(SIGNING), settings.artifact_bytes, metrics)
         self.objects = objects

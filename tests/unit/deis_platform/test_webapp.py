@@ -62,6 +62,7 @@ async def test_faults_become_answers_once(fault: Exception, status: int, detail:
         assert ("Retry-After" in answer.headers) == (status == 503)
         assert ("WWW-Authenticate" in answer.headers) == (status == 401)
         assert UUID.fullmatch(answer.headers["X-Request-Id"])
+        assert answer.headers["Server"] == "deis"
 
 
 async def test_a_redirect_stays_one() -> None:

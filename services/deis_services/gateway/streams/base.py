@@ -37,7 +37,8 @@ class Streams:
         self.rights = rights
         self.detached = Detached()
         self.limit = limit
-        self._open = 0
+        self.open = 0
+        """How many are open now."""
         self._ending = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -46,12 +47,12 @@ class Streams:
         self._ending.set()
 
     def __enter__(self) -> None:
-        if self._open >= self.limit:
+        if self.open >= self.limit:
             raise away("Too many streams are open, please try again later.")
-        self._open += 1
+        self.open += 1
 
     def __exit__(self, *_: object) -> None:
-        self._open -= 1
+        self.open -= 1
 
     async def stopping(self) -> None:
         """Return when the gateway stops."""
