@@ -11,7 +11,7 @@ from deis_bus.consumer import Consumer
 from deis_bus.contracts.http import OPERATION_READ, OperationRead, OperationState
 from deis_bus.ports import Bus
 from deis_platform.crypto import Keyring
-from deis_platform.database import open_database
+from deis_platform.database import Database, open_database
 from deis_platform.events import EventRelay
 from deis_platform.groups import (
     BusSettings,
@@ -135,18 +135,26 @@ class Controller:
 
 @asynccontextmanager
 async def controller(
-    settings: Settings, bus: Bus, runtime: MemoryRuntime, keyring: Keyring | None = None
+    settings: Settings,
+    bus: Bus,
+    runtime: MemoryRuntime,
+    keyring: Keyring | None = None,
+    around: Callable[[Database], Database] | None = None,
 ) -> AsyncIterator[Controller]:
-    """A replica with everything but its endpoints on the bus; cut off at the end, not stopped."""
+    """A replica with everything but its endpoints on the bus; cut off at the end, not stopped.
+
+    `around` puts something between its parts and the database; requests of `api` go past it.
+    """
     nudges = Nudges()
-    async with dependencies(settings, bus, runtime, nudges, keyring) as deps:
+    async with dependencies(settings, bus, runtime, nudges, keyring) as plain:
+        deps = replace(plain, db=around(plain.db)) if around else plain
         leader = Leader(deps.db, nudges, lambda: LeaderTerm(deps))
         relay = EventRelay(deps.db, bus)
         reports = Consumer(bus, DURABLE, Reports(deps).handlers(), "reports", probe=deps.db.ready)
         parts: tuple[Part, ...] = (leader, relay, reports, deps.shipper)
         running = asyncio.create_task(run_parts(parts, asyncio.Event()))
         try:
-            yield Controller(deps, Api(deps), runtime, leader, relay)
+            yield Controller(plain, Api(plain), runtime, leader, relay)
         finally:
             running.cancel()
             await asyncio.wait({running})
