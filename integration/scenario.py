@@ -73,10 +73,11 @@ class Scenario:
     async def run(self) -> None:
         """Everything, in order."""
         await self.register()
-        await self.create()
+        await self.automate()
         async with asyncio.TaskGroup() as group:
-            listening = group.create_task(self.subscriber())
+            listening = group.create_task(self._subscribe(self._live))
             try:
+                await self.create()
                 await self.first_push()
                 await self.scale()
                 await self.logs()
@@ -209,11 +210,10 @@ class Scenario:
         )
         self.stages[title] = json.loads(shown.output)["stages"]
 
-    async def subscriber(self) -> None:
-        """The fifteen lines of docs/examples/subscriber.py, listening while the rest goes on."""
+    async def automate(self) -> None:
+        """Rights and a place in the log for docs/examples/subscriber.py, from now on."""
         added = await self._admin("automation", "add", "herald", "-o", "json")
         self._herald = {name: str(value) for name, value in json.loads(added).items()}
-        await self._subscribe(self._live)
 
     async def hears(self, releases: int) -> None:
         """The live subscriber has heard of that many releases."""
