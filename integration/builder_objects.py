@@ -1,5 +1,7 @@
 """An object store over HTTP for tests of builds: what `artifacts` is to a build, in memory."""
 
+import io
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,22 @@ class Objects:
     def opens(self, token: str, key: str) -> bool:
         """A token opens its key and what is named after it."""
         return bool(token) and key.startswith(self.tokens.get(token, "\0"))
+
+
+def archive(files: dict[str, str | bytes]) -> bytes:
+    """A gzip tar as `git archive` makes it; values that begin with `->` are links."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.mtime = 1_700_000_000
+            data = content.encode() if isinstance(content, str) else content
+            if data.startswith(b"->"):
+                member.type, member.linkname, data = tarfile.SYMTYPE, data[2:].decode(), b""
+            member.mode = 0o755 if name.startswith("bin/") else 0o644
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return out.getvalue()
 
 
 @contextmanager

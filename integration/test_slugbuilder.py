@@ -2,13 +2,11 @@
 
 import base64
 import http.client
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import pytest
 
 from deis_services.slugbuilder.unpack import unpack
-from integration.builder_objects import Objects, objects
+from integration.builder_objects import Objects, archive, objects
 
 APPS = Path(__file__).parent / "apps"
 SOURCE, SLUG, CACHE = "sources/a/p.tar.gz", "slugs/a/p-1.tgz", "cache/a/cache.tgz"
@@ -46,22 +44,6 @@ class Built:
             archive = folder / "slug.tgz"
             archive.write_bytes(store.held[SLUG])
             unpack(archive, self.slug)
-
-
-def archive(files: dict[str, str | bytes]) -> bytes:
-    """A source archive as `git archive` makes it; values that begin with `->` are links."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.mtime = 1_700_000_000
-            data = content.encode() if isinstance(content, str) else content
-            if data.startswith(b"->"):
-                member.type, member.linkname, data = tarfile.SYMTYPE, data[2:].decode(), b""
-            member.mode = 0o755 if name.startswith("bin/") else 0o644
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return out.getvalue()
 
 
 def sample(name: str) -> dict[str, str | bytes]:

@@ -138,7 +138,7 @@ class Pipes:
         self.theirs: list[int] = []
         """Standard input, output and error of the child."""
         self._inputs = contextlib.ExitStack()
-        self._outputs: list[asyncio.ReadTransport] = []
+        self._outputs: list[tuple[asyncio.ReadTransport, int]] = []
         self._terminal = -1
 
     async def open(self, command: Command) -> None:
@@ -193,12 +193,13 @@ class Pipes:
         self._close_outputs(0)
 
     def _close_outputs(self, rounds: int) -> None:
-        """Those that nobody reads at last too: a paused one waits for its reader."""
-        paused = [one for one in self._outputs if not one.is_closing() and not one.is_reading()]
-        for transport in self._outputs:
-            if transport not in paused or not rounds:
-                transport.close()
-        if paused and rounds:
+        """Those with nothing in them; what is there waits for its reader, but not for ever."""
+        open_still = [one for one in self._outputs if not one[0].is_closing()]
+        slow = [one for one in open_still if rounds and _unread(one[1])]
+        for one in open_still:
+            if one not in slow:
+                one[0].close()
+        if slow:
             loop = asyncio.get_running_loop()
             loop.call_later(LINGER_SECONDS, self._close_outputs, rounds - 1)
 
@@ -213,7 +214,7 @@ class Pipes:
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(descriptor, "rb", 0)
         )
-        self._outputs.append(transport)
+        self._outputs.append((transport, descriptor))
         return stream
 
     async def _writer(self, descriptor: int) -> asyncio.StreamWriter:
@@ -313,6 +314,11 @@ def _told(command: Command, group: Group) -> bytes:
     files = b"\n".join(map(os.fsencode, group.join))
     entries = (f"{name}={value}".encode() for name, value in environment.items())
     return b"\0".join((files, *entries))
+
+
+def _unread(descriptor: int) -> int:
+    """Bytes that wait in a pipe or terminal."""
+    return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0])
 
 
 def _bounded(size: int) -> int:
