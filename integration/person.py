@@ -110,4 +110,6 @@ def _fetch(host: str, port: int, path: str) -> tuple[int, str]:
 
 def _readable(output: str) -> str:
     """Without the escapes and carriage returns that only a terminal shows."""
-    return output.replace("\x1b[1G", "").replace("\x1b[K", "").replace("\r", "\n").rstrip()
+    shown = output.replace("remote: \x1b[1G", "").replace("\x1b[1G", "").replace("\x1b[K", "")
+    lines = shown.replace("\r", "\n").rstrip().splitlines()
+    return "\n".join(line.rstrip() for line in lines)
