@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -14,7 +15,7 @@ from deis_bus.contracts.push import APPS_ALIVE, AppsAlive, AppsAliveAnswer
 from deis_bus.errors import Refused
 from deis_bus.jetstream import JetStreamBus, connect
 from deis_bus.ports import Bus, ServiceInfo
-from deis_bus.rpc import Context, endpoints
+from deis_bus.rpc import Context, Handler, Method, endpoints
 from deis_bus.streams import BUCKETS, STREAMS
 from integration.platform_up import Platform
 
@@ -64,7 +65,7 @@ async def controller(platform: Platform, apps: dict[str, str]) -> AsyncIterator[
     async def alive(question: AppsAlive, _: Context) -> AppsAliveAnswer:
         return AppsAliveAnswer(tuple(u for u in question.appuuids if u in apps.values()))
 
-    handlers = {APP_FIND: find, APPS_ALIVE: alive}
+    handlers: dict[Method[Any, Any], Handler] = {APP_FIND: find, APPS_ALIVE: alive}
     async with bus_as(platform, "controller") as bus:
         await bus.ensure(STREAMS, BUCKETS)
         async with bus.serve(info("controller"), endpoints(handlers, _unexpected)):

@@ -49,10 +49,13 @@ async def logger_on(url: str) -> AsyncIterator[None]:
         await task
 
 
-async def tail(bus: Bus, appuuid: str = "u1", **more: str) -> list[str]:
+async def tail(
+    bus: Bus, appuuid: str = "u1", process_type: str = "", instance: str = ""
+) -> list[str]:
     """What it shows now; nothing while it is away."""
     try:
-        answer = await call(bus, TAIL, Tail(app="blog", appuuid=appuuid, **more), seconds=2.0)
+        wanted = Tail(app="blog", appuuid=appuuid, process_type=process_type, instance=instance)
+        answer = await call(bus, TAIL, wanted, seconds=2.0)
     except Transient:
         return []
     return answer.text.splitlines()

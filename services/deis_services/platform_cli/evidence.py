@@ -30,9 +30,9 @@ from deis_services.platform_cli.reach import Reach
 from deis_services.platform_cli.rules import Evidence, Port
 from deis_services.platform_cli.schema import OWNER
 
-LOOKS = 5
+LOOKS = 8
 """A component that is busy may miss a ping; one that misses all of these does not run."""
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 DATABASE_SECONDS = 5.0
 LETTERS = 1000
 MIN_FREE = "1GB"
