@@ -42,7 +42,9 @@ async def registered(platform: Platform, home: Path, name: str = "ada") -> Perso
     person = Person(home)
     (person.home / ".ssh").mkdir(mode=0o700)
     key = str(person.home / ".ssh" / "id_ed25519")
-    await person.types("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+    await person.types(
+        "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{name}@laptop", "-f", key
+    )
     await person.types(
         *("deis", "register", platform.api),
         *(f"--username={name}", f"--password={PASSWORD}", f"--email={name}@example.com"),

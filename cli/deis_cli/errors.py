@@ -64,6 +64,7 @@ _FIELDS = (
     ("password", (_BLANK,), "A password is needed."),
     ("non_field_errors", ("Unable to log in",), "Unable to log in with these credentials."),
     ("id", ("App name", "alphabetic"), "App names hold only a-z (lower case), 0-9 and hyphens."),
+    ("id", ("SSH Key",), "SSH Key with this id already exists: choose a name, `keys:add <name> <file>`."),
     ("id", ("already exists",), "Application with this id already exists."),
     ("id", (_BLANK,), "An id is needed."),
     ("key", (_BLANK,), "A key is needed."),
