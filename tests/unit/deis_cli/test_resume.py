@@ -66,7 +66,7 @@ def test_wherever_it_breaks_each_line_is_shown_once(log: list[str], cut: int, ke
 
 
 @pytest.mark.fuzz
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=5_000, deadline=None)
 @given(log=streams, cut=st.integers(0, 30), kept=st.integers(0, 30))
 def test_wherever_it_breaks_deep(log: list[str], cut: int, kept: int) -> None:
     _all_is_shown_once([f"{text} {number}" for number, text in enumerate(log)], cut, kept)

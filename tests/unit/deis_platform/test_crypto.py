@@ -143,7 +143,7 @@ def test_one_changed_byte_is_noticed(data: bytes, position: int, change: int) ->
 
 
 @pytest.mark.fuzz
-@settings(max_examples=50_000, deadline=None)
+@settings(max_examples=10_000, deadline=None)
 @given(*changes)
 def test_one_changed_byte_is_noticed_deep(data: bytes, position: int, change: int) -> None:
     _tampering_is_noticed(data, position, change)

@@ -156,7 +156,7 @@ def test_any_environment_is_settings_or_a_list_of_mistakes(environ: dict[str, st
 
 
 @pytest.mark.fuzz
-@settings(max_examples=20_000, deadline=None)
+@settings(max_examples=5_000, deadline=None)
 @given(environs)
 def test_any_environment_deep(environ: dict[str, str]) -> None:
     _only_settings_errors(environ)

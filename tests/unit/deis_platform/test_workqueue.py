@@ -249,7 +249,7 @@ def test_nothing_is_forgotten(
 
 
 @pytest.mark.fuzz
-@settings(max_examples=5_000, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 @given(puts, st.integers(0, 3), st.integers(1, 3))
 def test_nothing_is_forgotten_deep(
     script: list[tuple[str, int, int]], seconds: int, parallel: int
