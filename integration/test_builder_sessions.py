@@ -22,6 +22,18 @@ class TestSessions(WithBuilder):
         ada = await rig.person("ada")
         assert (await ada.on_ssh("ping")).output == "pong\n"
 
+    async def test_many_sessions_on_one_connection(self, rig: BuilderRig) -> None:
+        ada = await rig.person("ada")
+        shared = ("-o", "ControlPath=shared")
+        master = await ada.starts(
+            *(*ada.ssh, *shared, "-M", "-N", "-p", str(rig.port), "git@127.0.0.1"), folder=ada.home
+        )
+        await until((ada.home / "shared").exists, "the first connection")
+        for _ in range(10):
+            assert (await ada.on_ssh("ping", flags=shared)).output == "pong\n"
+        master.terminate()
+        await master.wait()
+
     async def test_there_is_no_shell(self, rig: BuilderRig) -> None:
         ada = await rig.person("ada")
         assert "There is no shell here" in (await ada.on_ssh(code=1)).output
@@ -155,11 +167,11 @@ class TestDoor(WithController):
         async with platform.builder(nats, connections=1) as parts:
             ada = await platform.person("ada")
             _, writer = await asyncio.open_connection("127.0.0.1", platform.port)
-            await until(lambda: len(parts.ssh.connections) == 1, "the first connection")
+            await until(lambda: len(parts.ssh.connections.open) == 1, "the first connection")
             assert (await ada.on_ssh("ping", code=255)).code == 255
             writer.close()
             await writer.wait_closed()
-            await until(lambda: not parts.ssh.connections, "room")
+            await until(lambda: not parts.ssh.connections.open, "room")
             assert (await ada.on_ssh("ping")).output == "pong\n"
 
     async def test_a_waiting_push_shows_that_it_lives(

@@ -11,24 +11,22 @@ import structlog
 from deis_bus.contracts.push import (
     PUSH_CLOSE,
     PUSH_OPEN,
-    PUSH_RECEIVED,
     PushClose,
     PushOpen,
     PushOpened,
-    PushReceived,
     PushRenew,
     PushState,
 )
 from deis_bus.errors import Refused, Transient
 from deis_bus.ports import Bus
 from deis_bus.rpc import call
-from deis_platform.objects import ObjectStore, StoreFull, TooLarge
-from deis_platform.retry import retry
-from deis_services.builder import lease, parse, render
+from deis_platform.objects import ObjectStore
+from deis_services.builder import lease, render
 from deis_services.builder.follow import Follower, Screen
 from deis_services.builder.gitprocess import GitProcess
-from deis_services.builder.hook import Hook, HookGone, Said
-from deis_services.builder.repositories import GitFault, Held, Repositories
+from deis_services.builder.hook import Hook, HookGone
+from deis_services.builder.intake import Intake, NotTaken
+from deis_services.builder.repositories import Held, Repositories
 from deis_services.builder.session import GitSession
 from deis_services.builder.settings import Settings
 
@@ -36,10 +34,6 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 20.0
 CLOSE_SECONDS = 5.0
-
-
-class NotTaken(Exception):
-    """The push is refused after it came in; the text is for the client."""
 
 
 class Receiver:
@@ -96,10 +90,14 @@ class Push:
         self._opened = opened
         self._holder = holder
         self._stop = stop
-        self._began = asyncio.get_running_loop().time()
-        self._handing_over = False
-        """From here on the push goes on without its client."""
-        self._queued = False
+        self._intake = Intake(
+            receiver.bus,
+            receiver.objects,
+            receiver.repositories,
+            opened,
+            holder,
+            receiver.settings.archive_seconds,
+        )
         self._deployed = False
         self._asked = False
 
@@ -134,7 +132,7 @@ class Push:
 
     async def close(self) -> None:
         """Nothing came of it: the row is free again, or its lease runs out."""
-        if self._queued:
+        if self._intake.queued:
             return
         asked = PushClose(push=self._opened.push, holder=self._holder, reason=self.reason)
         with contextlib.suppress(Transient, Refused):
@@ -171,7 +169,7 @@ class Push:
         }
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            if not self._handing_over:
+            if not self._intake.handing_over:
                 self.reason = waits[done.pop()]
                 log.info("the push is given up", reason=self.reason)
                 await git.end()
@@ -190,7 +188,7 @@ class Push:
             self._asked = self._session.at_work = True
             screen = Screen(hook.show, self._receiver.settings.alive_seconds)
             try:
-                state = await self._take(said, path)
+                state = await self._intake.take(said, path)
             except NotTaken as fault:
                 self.reason = str(fault)
                 await screen.lines(str(fault), "")
@@ -204,58 +202,3 @@ class Push:
             await screen.lines(*render.already(state.app, state.version))
             return True
         return await Follower(self._receiver.bus, self._opened, screen).outcome(self._stop)
-
-    async def _take(self, said: Said, path: Path) -> PushState:
-        """Choose the branch, store its tree, queue the build. Raises NotTaken."""
-        receiver = self._receiver
-        try:
-            update = parse.chosen(parse.updates(said.lines))
-            if await receiver.repositories.is_empty(path, update.new, said.objects):
-                raise NotTaken(render.EMPTY)
-            source = f"sources/{self._opened.appuuid}/{self._opened.push}.tar.gz"
-            await self._store(source, path, update.new, said)
-            return await self._hand_over(update, source)
-        except parse.NotServed as fault:
-            raise NotTaken(str(fault)) from None
-        except GitFault as fault:
-            log.warning("the pushed tree cannot be read", fault=str(fault))
-            raise NotTaken("The pushed commit cannot be read, push it again.") from fault
-
-    async def _store(self, source: str, path: Path, sha: str, said: Said) -> None:
-        receiver, limit = self._receiver, self._opened.max_pack_bytes
-        try:
-            async with asyncio.timeout(receiver.settings.archive_seconds):
-                chunks = receiver.repositories.archive(path, sha, said.objects)
-                async with contextlib.aclosing(chunks):
-                    await receiver.objects.put(source, chunks, max_bytes=limit)
-        except TooLarge:
-            raise NotTaken(render.too_large(limit)) from None
-        except TimeoutError:
-            raise NotTaken("Packing the pushed files took too long.") from None
-        except StoreFull:
-            raise NotTaken(render.NO_ROOM) from None
-        except Transient as fault:
-            raise NotTaken(f"The pushed files could not be stored: {fault}") from fault
-
-    async def _hand_over(self, update: parse.RefUpdate, source: str) -> PushState:
-        asked = PushReceived(
-            push=self._opened.push,
-            holder=self._holder,
-            sha=update.new,
-            ref=update.ref,
-            source=source,
-            receive_seconds=asyncio.get_running_loop().time() - self._began,
-        )
-        self._handing_over = True
-        try:
-            bus, trace = self._receiver.bus, self._opened.traceparent
-            state = await retry(
-                lambda: call(bus, PUSH_RECEIVED, asked, seconds=RETRY_SECONDS, traceparent=trace),
-                seconds=RETRY_SECONDS,
-            )
-        except Refused as fault:
-            raise NotTaken(fault.detail) from None
-        except Transient:
-            raise NotTaken(render.AWAY) from None
-        self._queued = True
-        return state

@@ -8,16 +8,12 @@ from typing import Any
 import asyncssh
 import structlog
 
-from deis_bus.contracts.push import (
-    KEY_LOOKUP,
-    REPO_OPEN,
-    KeyLookup,
-    RepoOpen,
-)
-from deis_bus.errors import BusError, Refused, Transient
+from deis_bus.contracts.push import REPO_OPEN, RepoOpen
+from deis_bus.errors import Refused, Transient
 from deis_bus.rpc import call
 from deis_platform.metrics import Metrics
 from deis_services.builder import parse, render
+from deis_services.builder.door import Connections, Door
 from deis_services.builder.gitprocess import GitProcess
 from deis_services.builder.receive import Receiver
 from deis_services.builder.repositories import GitFault
@@ -28,13 +24,9 @@ log = structlog.get_logger(__name__)
 
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
 """AES-GCM is a third faster here than what OpenSSH likes best (dependencies.md 4)."""
-KEY_SECONDS = 10.0
+FETCH_SECONDS = 10.0
 KEEPALIVE_SECONDS = 15.0
 KEEPALIVES = 4
-CHANNELS = 4
-"""Sessions at a time on one connection."""
-KEYS = 40
-"""So many times a connection may show a key; each counts twice, before and with its signature."""
 STOP_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 
@@ -55,8 +47,7 @@ class SshServer:
         self.port = 0
         """Where it listens, once it does."""
         self.listening = asyncio.Event()
-        self.connections: set[asyncssh.SSHServerConnection] = set()
-        self.bus = receiver.bus
+        self.connections = Connections(receiver.bus, settings.connections, self.start)
         self._receiver = receiver
         self._keys = keys
         self._stop = asyncio.Event()
@@ -72,7 +63,7 @@ class SshServer:
         listener = await asyncssh.listen(
             address.host,
             address.port,
-            server_factory=lambda: Door(self),
+            server_factory=lambda: Door(self.connections),
             server_host_keys=list(self._keys),
             encoding=None,
             allow_pty=False,
@@ -101,7 +92,7 @@ class SshServer:
                 task.cancel()
             if self._sessions:
                 await asyncio.wait(self._sessions)
-            for connection in tuple(self.connections):
+            for connection in tuple(self.connections.open):
                 connection.abort()
             await listener.wait_closed()
             self.listening.clear()
@@ -161,7 +152,7 @@ class SshServer:
 
     async def _fetch(self, session: GitSession, app: str) -> int:
         asked = RepoOpen(fingerprint=session.fingerprint, app=app, write=False)
-        opened = await call(self.bus, REPO_OPEN, asked, seconds=KEY_SECONDS)
+        opened = await call(self._receiver.bus, REPO_OPEN, asked, seconds=FETCH_SECONDS)
         repositories, limit = self._receiver.repositories, self.settings.stall_seconds
         path = await repositories.ensure(opened.appuuid)
         environment = repositories.git.environment(repositories.folder)
@@ -179,61 +170,3 @@ class SshServer:
             git.close()
         code = await git.wait()
         return code if code >= 0 else 1
-
-
-class Door(asyncssh.SSHServer):
-    """One connection: lets in whoever shows a key that the platform knows."""
-
-    def __init__(self, server: SshServer) -> None:
-        self._server = server
-        self._connection: asyncssh.SSHServerConnection | None = None
-        self._fingerprint = ""
-        self._channels = 0
-        self._keys = 0
-
-    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        """Somebody knocks."""
-        self._connection = conn
-        if len(self._server.connections) >= self._server.settings.connections:
-            log.warning("too many connections", connections=len(self._server.connections))
-            conn.abort()
-            return
-        self._server.connections.add(conn)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Gone."""
-        if self._connection is not None:
-            self._server.connections.discard(self._connection)
-
-    def begin_auth(self, username: str) -> bool:
-        """Always: the user's name says nothing, the key does."""
-        return True
-
-    def public_key_auth_supported(self) -> bool:
-        """The only way in."""
-        return True
-
-    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        """Whether the platform knows the key; asked before and with the signature."""
-        self._fingerprint = ""
-        self._keys += 1
-        if self._keys > KEYS:
-            return False
-        fingerprint = key.get_fingerprint("md5").removeprefix("MD5:").lower()
-        try:
-            await call(self._server.bus, KEY_LOOKUP, KeyLookup(fingerprint), seconds=KEY_SECONDS)
-        except Transient:
-            if self._connection is not None:
-                self._connection.send_auth_banner(f"{render.AWAY}\r\n")
-            return False
-        except BusError:
-            return False
-        self._fingerprint = fingerprint
-        return True
-
-    def session_requested(self) -> GitSession | bool:
-        """A channel for one command."""
-        if self._channels >= CHANNELS or not self._fingerprint:
-            return False
-        self._channels += 1
-        return GitSession(self._server.start, self._fingerprint)

@@ -1,0 +1,97 @@
+"""One SSH connection: who may come in, and what may be opened on it (components.md 2.3)."""
+
+from collections.abc import Callable
+
+import asyncssh
+import structlog
+
+from deis_bus.contracts.push import KEY_LOOKUP, KeyLookup
+from deis_bus.errors import BusError, Transient
+from deis_bus.ports import Bus
+from deis_bus.rpc import call
+from deis_services.builder import render
+from deis_services.builder.session import GitSession
+
+log = structlog.get_logger(__name__)
+
+KEY_SECONDS = 10.0
+KEYS = 40
+"""So many times a connection may show a key; each counts twice, before and with its signature."""
+CHANNELS = 4
+"""Sessions that one connection may have open."""
+
+
+class Connections:
+    """Those that are open now, at most `limit`."""
+
+    def __init__(self, bus: Bus, limit: int, start: Callable[[GitSession], None]) -> None:
+        self.bus = bus
+        self.start = start
+        """Serves a session that began."""
+        self.open: set[asyncssh.SSHServerConnection] = set()
+        self._limit = limit
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another one."""
+        return len(self.open) >= self._limit
+
+
+class Door(asyncssh.SSHServer):
+    """One connection: lets in whoever shows a key that the platform knows."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._all = connections
+        self._connection: asyncssh.SSHServerConnection | None = None
+        self._fingerprint = ""
+        self._sessions: list[GitSession] = []
+        self._keys = 0
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Somebody knocks."""
+        self._connection = conn
+        if self._all.full:
+            log.warning("too many connections", connections=len(self._all.open))
+            conn.abort()
+            return
+        self._all.open.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Gone."""
+        if self._connection is not None:
+            self._all.open.discard(self._connection)
+
+    def begin_auth(self, username: str) -> bool:
+        """Always: the user's name says nothing, the key does."""
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        """The only way in."""
+        return True
+
+    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """Whether the platform knows the key; asked before and with the signature."""
+        self._fingerprint = ""
+        self._keys += 1
+        if self._keys > KEYS:
+            return False
+        fingerprint = key.get_fingerprint("md5").removeprefix("MD5:").lower()
+        try:
+            await call(self._all.bus, KEY_LOOKUP, KeyLookup(fingerprint), seconds=KEY_SECONDS)
+        except Transient:
+            if self._connection is not None:
+                self._connection.send_auth_banner(f"{render.AWAY}\r\n")
+            return False
+        except BusError:
+            return False
+        self._fingerprint = fingerprint
+        return True
+
+    def session_requested(self) -> GitSession | bool:
+        """A channel for one command."""
+        self._sessions = [session for session in self._sessions if not session.gone.is_set()]
+        if len(self._sessions) >= CHANNELS or not self._fingerprint:
+            return False
+        session = GitSession(self._all.start, self._fingerprint)
+        self._sessions.append(session)
+        return session
