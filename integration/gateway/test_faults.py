@@ -193,6 +193,7 @@ async def test_a_right_that_was_revoked_while_nobody_could_hear(
     async with running.ask("GET", "/v2/events?app=blog") as answer:
         await Reader(answer).block()
         kill(server)
+        await until(lambda: answers(running, 503), "the loss")
         controller.visible = {}
         controller.there = {"blog"}
         with pytest.raises(aiohttp.ClientError):

@@ -71,6 +71,7 @@ class Controller:
         """Whether the token is one."""
         self.operations: dict[str, OperationState] = {}
         self.reads = 0
+        self.looks = 0
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -113,6 +114,7 @@ class Controller:
         return AccessAnswer(username="ada", appuuid=self.visible.get(question.app, ""))
 
     async def _visible(self, _question: Visible, _: Context) -> VisibleAnswer:
+        self.looks += 1
         if not self.known:
             raise Refused(401, "Invalid token.")
         apps = tuple(VisibleApp(app, appuuid) for app, appuuid in self.visible.items())

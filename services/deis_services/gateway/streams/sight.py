@@ -70,14 +70,19 @@ class Sight:
             await self._rights.news(self._news)
             self._denied.clear()
             try:
-                await self.look()
+                await self._look_until_told()
             except Problem:
                 return
-            except Transient:
-                await asyncio.sleep(AWAY_SECONDS)
             if self._only in self._ended:
                 await asyncio.sleep(LAST_SECONDS)
                 return
+
+    async def _look_until_told(self) -> None:
+        """Look, however long nobody can say. Raises Problem."""
+        while True:
+            with contextlib.suppress(Transient):
+                return await self.look()
+            await asyncio.sleep(AWAY_SECONDS)
 
     async def shows(self, app: str, appuuid: str, kind: str) -> bool:
         """Whether an event of this identity and type is the caller's; waits for who knows."""
@@ -93,13 +98,9 @@ class Sight:
 
     async def _meet(self, appuuid: str) -> None:
         """An application that is not known yet: it may just have been made, or shared."""
-        while True:
-            with contextlib.suppress(Transient):
-                try:
-                    await self.look()
-                except Problem:
-                    return
-                break
-            await asyncio.sleep(AWAY_SECONDS)
+        try:
+            await self._look_until_told()
+        except Problem:
+            return
         if appuuid not in self._seen and len(self._denied) < MAX_DENIED:
             self._denied.add(appuuid)
