@@ -94,7 +94,7 @@ class RouteWriter:
                 await self.remove(route.app, route.appuuid)
 
     async def _wanted(self, app: App) -> AppRoute:
-        async with self._db.transaction() as tx:
+        async with self._db.reading() as tx:
             rows = await tx.fetch(
                 "SELECT domain FROM domains WHERE app = $1::uuid ORDER BY domain", app.uuid
             )
@@ -102,5 +102,6 @@ class RouteWriter:
             app=app.id,
             appuuid=app.uuid,
             hosts=(app.id, *(row["domain"] for row in rows)),
-            routable=bool(specs.routable_type(app.structure)),
+            # Before its first deploy an application is known and not up (components.md 1.10).
+            routable=not app.structure or bool(specs.routable_type(app.structure)),
         )
