@@ -10,8 +10,9 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from deis_bus.clock import timestamp
 from deis_bus.contracts.runtime import BuildRun, Instance, RunTask
@@ -32,14 +33,17 @@ log = get_logger(__name__)
 STOP_SECONDS = 5.0
 MEGABYTE = 1024 * 1024
 BUILDER = (sys.executable, "-I", "-m", "deis_services.slugbuilder")
-Work = Callable[[ByteStream], Awaitable[End]]
+T = TypeVar("T")
+Work = Callable[[ByteStream], Coroutine[Any, Any, End]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
     """A task that has not ended."""
 
-    work: "asyncio.Task[None]"
+    whole: "asyncio.Task[None]"
+    stop: asyncio.Event
+    """Set to end it; not cancelled, so that it always tells the other end of its stream."""
     appuuid: str
     instance: Instance | None = None
 
@@ -109,11 +113,11 @@ class Tasks:
             await asyncio.wait_for(self._end(*self._running), STOP_SECONDS)
 
     async def _end(self, *keys: str) -> None:
-        works = {self._running[key].work for key in keys if key in self._running}
-        for work in works:
-            work.cancel()
-        if works:
-            await asyncio.wait(works)
+        ending = [self._running[key] for key in keys if key in self._running]
+        for one in ending:
+            one.stop.set()
+        if ending:
+            await asyncio.wait({one.whole for one in ending})
 
     async def _begin(
         self, key: str, stream: str, appuuid: str, work: Work, instance: Instance | None = None
@@ -122,32 +126,30 @@ class Tasks:
             raise Refused(503, "the runtime is stopping")
         if key in self._running:
             raise Refused(409, f"{key} is running already", "running")
-        started = asyncio.create_task(self._whole(key, stream, work), name=key)
-        self._running[key] = Running(work=started, appuuid=appuuid, instance=instance)
-        started.add_done_callback(functools.partial(self._forget, key))
+        stop = asyncio.Event()
+        whole = asyncio.create_task(self._whole(key, stream, work, stop), name=key)
+        self._running[key] = Running(whole=whole, stop=stop, appuuid=appuuid, instance=instance)
+        whole.add_done_callback(functools.partial(self._forget, key))
 
-    def _forget(self, key: str, work: "asyncio.Task[None]") -> None:
+    def _forget(self, key: str, whole: "asyncio.Task[None]") -> None:
         self._running.pop(key, None)
-        if not work.cancelled() and work.exception() is not None:
-            log.error("task failed", task=key, exc_info=work.exception())
+        if not whole.cancelled() and whole.exception() is not None:
+            log.error("task failed", task=key, exc_info=whole.exception())
 
-    async def _whole(self, key: str, stream_id: str, work: Work) -> None:
+    async def _whole(self, key: str, stream_id: str, work: Work, stop: asyncio.Event) -> None:
         try:
             stream = await self._bus.open_stream(stream_id, "acceptor")
         except BusError as fault:
             log.warning("task without a stream", task=key, fault=str(fault))
             return
         try:
-            await _tell(stream, await work(stream))
+            await _tell(stream, await _unless(stop, work(stream)))
         except (CannotStart, Refused, Transient) as fault:
             log.info("task cannot run", task=key, fault=str(fault))
             await stream.cancel(str(fault))
         except OSError as fault:
             log.warning("task cannot run", task=key, fault=str(fault))
             await stream.cancel(f"This machine cannot run it: {fault.strerror}")
-        except asyncio.CancelledError:
-            await stream.cancel("it was ended by the platform")
-            raise
         finally:
             await stream.close()
 
@@ -204,9 +206,8 @@ class Tasks:
         return End(end.code)
 
     async def _builder(self, task: BuildRun) -> Command:
-        space = await asyncio.to_thread(
-            self._workspace.build_space, task.id, dict(task.environment)
-        )
+        making = asyncio.to_thread(self._workspace.build_space, task.id, dict(task.environment))
+        space = await _to_its_end(making)
         return Command(
             argv=BUILDER,
             cwd=space.work,
@@ -222,6 +223,29 @@ class Tasks:
             home=space.folder,
             limits=self._workspace.limits,
         )
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, End]) -> End:
+    """The end of the work, or of the wait for it."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        return End(1, "it was ended by the platform")
+    finally:
+        stopping.cancel()
+        working.cancel()
+        await asyncio.wait({working, stopping})
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """A thread cannot be cancelled: what comes after must not meet it still at work."""
+    working = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(working)
+    finally:
+        await asyncio.wait({working})
 
 
 async def _tell(stream: ByteStream, end: End) -> None:
