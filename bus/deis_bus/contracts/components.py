@@ -1,4 +1,4 @@
-"""How components are found: each service serves `status.read`, and NATS' own micro discovery.
+"""How components are found: each serves under its name, so NATS' own micro discovery tells.
 
 `ServiceInfo.metadata` carries `started`, `host`, `pid`; `version` is the platform's version.
 """

@@ -1,0 +1,34 @@
+"""Reports wait while the bus is away, and go out once, in order."""
+
+import pytest
+
+from deis_bus.codec import decode
+from deis_bus.envelope import from_headers
+from deis_bus.errors import Unavailable
+from deis_bus.events.fleet import ComponentStarted
+from deis_bus.memory import MemoryBroker
+from deis_bus.ports import ServiceInfo
+from deis_bus.streams import STREAMS
+from deis_services.manager.rules import Roll
+from deis_services.manager.watch import Watch
+
+MANAGER = ServiceInfo(name="manager", version="1.0.0")
+ROUTER = ServiceInfo(name="router", version="1.0.0")
+
+
+async def test_what_could_not_be_told_is_told_later() -> None:
+    broker = MemoryBroker(streams=())  # nobody has made REPORTS yet
+    bus = broker.bus("manager")
+    watch = Watch(bus, Roll(("manager", "router")), 1.0)
+    async with bus.serve(MANAGER, {}), broker.bus("router").serve(ROUTER, {}):
+        with pytest.raises(Unavailable):
+            await watch.once()
+        assert len(watch.waiting) == 2
+        await bus.ensure(STREAMS, ())
+        await watch.once()
+        await watch.once()
+    told = await bus.read("REPORTS")
+    events = [decode(from_headers(m.headers).type, m.data) for m in told]
+    assert [type(event) for event in events] == [ComponentStarted, ComponentStarted]
+    assert {message.subject for message in told} == {"deis.report._.component.started"}
+    assert not watch.waiting
