@@ -41,7 +41,7 @@ async def test_a_release_that_never_becomes_ready_leaves_the_old_one_serving(
     assert "v4" in pushed.output
     assert await ada.sees(f"{app}.localhost", platform.port) == (200, "edition 0")
     listed = json.loads((await ada.types("deis", "releases:list", "-o", "json")).output)
-    states = {row["version"]: row.get("state", "") for row in listed["results"]}
+    states = {row["version"]: row["state"] for row in listed}
     assert (states[4], states[3]) == ("failed", "succeeded")
     refused = await ada.types("deis", "rollback", "v4", code=1)
     assert "v4" in refused.output
@@ -87,7 +87,7 @@ async def test_two_configurations_at_once_are_both_in_the_newest_release(ada: Pe
     assert "FIRST" in shown.output
     assert "SECOND" in shown.output
     listed = json.loads((await ada.types("deis", "releases:list", "-o", "json")).output)
-    assert sorted(row["version"] for row in listed["results"]) == [1, 2, 3, 4]
+    assert sorted(row["version"] for row in listed) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -143,4 +143,4 @@ async def _logs_say(person: Person, text: str) -> bool:
 
 async def _none_left(person: Person) -> bool:
     shown = json.loads((await person.types("deis", "ps:list", "-o", "json")).output)
-    return not shown["results"]
+    return not shown

@@ -57,9 +57,9 @@ async def nothing_shows(platform: Platform, eve: Person, old: str) -> None:
     logs = await eve.types("deis", "logs", "-a", APP, code=None)
     assert "of ada" not in logs.output
     listed = await eve.types("deis", "releases:list", "-a", APP, "-o", "json")
-    assert [row["version"] for row in json.loads(listed.output)["results"]] == [1]
+    assert [row["version"] for row in json.loads(listed.output)] == [1]
     builds = await eve.types("deis", "builds:list", "-a", APP, "-o", "json")
-    assert json.loads(builds.output)["results"] == []
+    assert json.loads(builds.output) == []
     told = await eve.types("deis", "events", "--since", "beginning", code=None)
     assert old not in told.output
     assert "ada" not in told.output

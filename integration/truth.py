@@ -100,7 +100,7 @@ async def _as_wanted(platform: Platform, person: Person, app: str) -> bool:
     shown = await person.types("deis", "ps:list", "-a", app, "-o", "json", code=None)
     if shown.code:
         return False
-    instances = json.loads(shown.output)["results"]
+    instances = json.loads(shown.output)
     up = [row for row in instances if row["state"] == "up" and row["release"] == version]
     running = await asyncio.to_thread(leaders, app)
     count = int(sum(structure.values()))
