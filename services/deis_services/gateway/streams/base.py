@@ -1,7 +1,8 @@
 """What the streams share: the gateway's parts, one sender that waits for slow clients, races."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any, Generic, TypeVar
 
 from aiohttp import web
@@ -97,14 +98,15 @@ class Sender:
 class Pump(Generic[T]):
     """An endless iterator read ahead into a bounded queue, so that a wait can have a limit."""
 
-    def __init__(self, source: AsyncIterator[T]) -> None:
+    def __init__(self, source: AsyncGenerator[T, None]) -> None:
         self._queue: asyncio.Queue[T | BaseException] = asyncio.Queue(QUEUED)
         self._task = asyncio.create_task(self._read(source))
 
-    async def _read(self, source: AsyncIterator[T]) -> None:
+    async def _read(self, source: AsyncGenerator[T, None]) -> None:
         try:
-            async for item in source:
-                await self._queue.put(item)
+            async with contextlib.aclosing(source) as items:
+                async for item in items:
+                    await self._queue.put(item)
         except Exception as fault:  # noqa: BLE001 - carried over to the reader, who raises it
             await self._queue.put(fault)
         else:
