@@ -123,6 +123,14 @@ class Controller:
 
         await until(begun, "the turn of the operation")
 
+    async def deploys(self, version: int) -> None:
+        """Until the runtime has taken that release; only then it can be made ready."""
+
+        def taken() -> bool:
+            return bool(self.runtime.applied) and self.runtime.applied[-1].release == version
+
+        await until(taken, f"the runtime has taken v{version}")
+
     async def releases(self, app: str = "amber") -> list[tuple[int, str]]:
         """Number and state of every release, in order."""
         rows = await self.api.rows(

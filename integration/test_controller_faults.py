@@ -277,7 +277,7 @@ async def test_a_killed_database_is_waited_for(
 ) -> None:
     alone.runtime.script("hold", release=3)
     reply = await alone.api.send("config.set", "ada", {"values": {"A": "1"}}, app="amber")
-    await alone.running(reply)
+    await alone.deploys(3)
     os.kill(servers[1].server.pid, signal.SIGKILL)
     await until(lambda: not alone.leader.leads, "nobody leads")
     with pytest.raises((Refused, Transient)):

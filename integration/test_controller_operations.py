@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from deis_bus.jetstream import JetStreamBus
 from deis_bus.routes import app_key
 from deis_bus.streams import ROUTES
 from deis_platform.runtime.memory import MemoryRuntime
+from deis_services.controller import operations, outcome
 from integration.bus_rig import OnNats
 from integration.controller_api.rig import Reply
 from integration.controller_rig import OWNER, Controller, controller, settings_of
@@ -100,7 +102,7 @@ class TestOperations(OnNats):
     async def test_one_at_a_time_and_in_order(self, amber: Controller) -> None:
         amber.runtime.script("hold", release=3)
         replies = [await set_config(amber, A="1")]
-        await amber.running(replies[0])
+        await amber.deploys(3)
         replies += [await set_config(amber, A=str(number)) for number in (2, 3)]
         assert [(await amber.state(reply)).state for reply in replies] == [
             "running", "queued", "queued",
@@ -116,7 +118,7 @@ class TestOperations(OnNats):
     async def test_who_waits_too_long_leaves_nothing_behind(self, hasty: Controller) -> None:
         hasty.runtime.script("hold", release=3)
         first = await set_config(hasty, A="1")
-        await hasty.running(first)
+        await hasty.deploys(3)
         second = await set_config(hasty, B="2")
         end = await hasty.ended(second)
         assert end.answer is not None
@@ -162,7 +164,7 @@ class TestOperations(OnNats):
         assert (await amber.ended(await set_config(amber, A="1"))).state == "succeeded"
         amber.runtime.script("hold", release=4)
         held = await set_config(amber, A="2")
-        await amber.running(held)
+        await amber.deploys(4)
         wrong = await amber.ended(await send(amber, "releases.rollback", {"version": 9}))
         assert wrong.state == "failed"
         assert (await amber.state(held)).state == "running", "a wrong rollback changes nothing"
@@ -275,6 +277,20 @@ class TestOperations(OnNats):
         assert (await amber.ended(reply)).state == "succeeded"
         assert await amber.releases("birch") == [(1, "succeeded"), (2, "succeeded")]
         assert {spec.app for spec in amber.runtime.applied} == {"amber"}
+
+    async def test_an_operation_ends_once(self, amber: Controller) -> None:
+        """Where two replicas both believe to lead for a moment, the first end counts."""
+        reply = await set_config(amber, A="1")
+        await amber.ended(reply)
+        rows = await amber.api.rows("SELECT * FROM operations ORDER BY seq DESC LIMIT 1")
+        op = operations.operation_of(amber.deps.keyring, rows[0])
+        before = await amber.api.events()
+        late = msgspec.structs.replace(op, state="running")
+        await outcome.fail(amber.deps, late, outcome.failure(400, "too late"))
+        await outcome.succeed(amber.deps, late, 201, {})
+        assert await amber.api.events() == before
+        assert (await amber.state(reply)).state == "succeeded"
+        assert (await amber.releases())[-1] == (3, "succeeded")
 
     async def test_secrets_are_sealed_and_in_no_event(self, amber: Controller) -> None:
         await amber.ended(await set_config(amber, KEY="s3cret-value"))

@@ -354,6 +354,7 @@ class TestPushes(OnNats):
         state = await amber.received(opened)
         assert (state.state, state.version) == ("released", 2)
         assert await amber.take() == BuildTask()
+        assert (await amber.kinds())[-2:] == ["push.received", "push.closed"]
         assert (await amber.whole("f" * 40)).version == 3
         again = await amber.whole()
         assert again.version == 4, "it is not current any more"
@@ -361,8 +362,8 @@ class TestPushes(OnNats):
     async def test_a_push_waits_for_its_turn_without_limit(self, hasty: Pusher) -> None:
         await hasty.whole()
         hasty.runtime.script("hold", release=3)
-        held = await hasty.api.send("config.set", "ada", {"values": {"A": "1"}}, app="amber")
-        await hasty.made.running(held)
+        await hasty.api.send("config.set", "ada", {"values": {"A": "1"}}, app="amber")
+        await hasty.made.deploys(3)
         opened = await hasty.open()
         await hasty.received(opened, "f" * 40)
         await hasty.done(await hasty.take())

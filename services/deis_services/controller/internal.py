@@ -58,7 +58,7 @@ class Internal:
         endpoint = table.BY_NAME.get(question.action)
         if endpoint is None:
             raise Refused(400, f"there is no endpoint {question.action}")
-        async with self._deps.db.transaction() as tx:
+        async with self._deps.db.reading() as tx:
             caller = await callers.by_token(tx, question.token, question.app)
         try:
             authorize(endpoint, caller, {})
@@ -76,7 +76,7 @@ class Internal:
 
     async def visible(self, question: Visible, _: Context) -> VisibleAnswer:
         """Which applications this token's owner sees now."""
-        async with self._deps.db.transaction() as tx:
+        async with self._deps.db.reading() as tx:
             caller = await callers.by_token(tx, question.token)
             if caller.user is None or not caller.user.is_active:
                 raise Refused(401, INVALID_TOKEN)
@@ -93,7 +93,7 @@ class Internal:
 
     async def key_lookup(self, question: KeyLookup, _: Context) -> KeyOwner:
         """Who owns an SSH key."""
-        async with self._deps.db.transaction() as tx:
+        async with self._deps.db.reading() as tx:
             caller = await callers.by_key(tx, question.fingerprint)
         if caller.user is None or not caller.user.is_active:
             raise Refused(404, "No Key matches the given query.")
@@ -101,7 +101,7 @@ class Internal:
 
     async def repo_open(self, question: RepoOpen, _: Context) -> RepoOpened:
         """May this key's owner use the application's repository?"""
-        async with self._deps.db.transaction() as tx:
+        async with self._deps.db.reading() as tx:
             caller = await self._pusher(tx, question)
         if caller.user is None or caller.app is None:
             raise Refused(401, "The key is not known.")
@@ -120,7 +120,7 @@ class Internal:
     async def apps_alive(self, question: AppsAlive, _: Context) -> AppsAliveAnswer:
         """Which identities are applications now."""
         asked = [uuid for uuid in question.appuuids if is_uuid(uuid)]
-        async with self._deps.db.transaction() as tx:
+        async with self._deps.db.reading() as tx:
             rows = await tx.fetch(
                 "SELECT uuid::text AS uuid FROM apps WHERE uuid = ANY($1::uuid[])", asked
             )
@@ -128,7 +128,7 @@ class Internal:
 
     async def app_find(self, question: AppFind, _: Context) -> AppFound:
         """The identity behind a name, for the operator's tools."""
-        async with self._deps.db.transaction() as tx:
+        async with self._deps.db.reading() as tx:
             uuid = await tx.fetchval("SELECT uuid::text FROM apps WHERE id = $1", question.app)
         if uuid is None:
             raise Refused(404, f"there is no application {question.app}")

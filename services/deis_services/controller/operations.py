@@ -201,7 +201,7 @@ def answer_of(keyring: Keyring, row: Any) -> ApiAnswer:
 
 async def read(deps: Deps, question: OperationRead) -> OperationState:
     """How far an operation is, with its answer at the end (for the gateway that holds it open)."""
-    async with deps.db.transaction() as tx:
+    async with deps.db.reading() as tx:
         row = await tx.fetchrow(
             "SELECT id, state, status, answer_sealed FROM operations WHERE id = $1::uuid",
             question.operation,

@@ -11,7 +11,8 @@ import msgspec
 from deis_bus.clock import new_id
 from deis_bus.contracts import push as contract
 from deis_bus.errors import Refused, Transient
-from deis_bus.events.builds import BuildFailed, BuildStarted, PushReceived
+from deis_bus.events import Event
+from deis_bus.events.builds import BuildFailed, BuildStarted, PushClosed, PushReceived
 from deis_bus.rpc import Context, Empty
 from deis_platform.database import Conflict, Transaction
 from deis_platform.events import announce
@@ -147,21 +148,20 @@ class Pushes:
             last.version if current and last else 0,
             store.dump({"receive": round(question.receive_seconds, 3)}),
         )
-        event = PushReceived(
-            push=question.push, number=row["number"], sha=question.sha, ref=question.ref
-        )
-        await announce(
-            tx,
-            app=app.id,
-            appuuid=app.uuid,
-            event=event,
-            actor=row["username"],
-            traceparent=row["traceparent"],
-        )
+        told: list[Event] = [
+            PushReceived(
+                push=question.push, number=row["number"], sha=question.sha, ref=question.ref
+            )
+        ]
+        if current and last:
+            reason = f"already released as v{last.version}"
+            told.append(PushClosed(push=question.push, number=row["number"], reason=reason))
+        for event in told:
+            await _tell(tx, app, event, row)
 
     async def read(self, question: contract.PushRead, _: Context) -> contract.PushState:
         """Where a push is now."""
-        async with self._deps.db.transaction() as tx:
+        async with self._deps.db.reading() as tx:
             row = await tx.fetchrow(f"{PUSH} WHERE p.uuid = $1::uuid", question.push)
         if row is None:
             raise Refused(404, "No Push matches the given query.")
@@ -220,20 +220,14 @@ class Pushes:
             self._deps.settings.lease_seconds,
             store.dump(stages | waited),
         )
-        event = BuildStarted(build=str(row["uuid"]), attempt=attempt, worker=worker)
-        await announce(
-            tx,
-            app=app.id,
-            appuuid=app.uuid,
-            event=event,
-            actor=row["username"],
-            traceparent=row["traceparent"],
+        await _tell(
+            tx, app, BuildStarted(build=str(row["uuid"]), attempt=attempt, worker=worker), row
         )
 
 
 async def judge_leases(deps: Deps) -> None:
     """Close, requeue or fail the pushes whose lease ran out (the leader calls it)."""
-    async with deps.db.transaction() as tx:
+    async with deps.db.reading() as tx:
         rows = await tx.fetch(
             f"""{PUSH} WHERE p.lease_until < now() OR (p.state = 'queued'
                 AND p.entered < now() - make_interval(secs => $1))""",
@@ -281,21 +275,25 @@ async def _requeue(tx: Transaction, app: App, row: Any) -> None:
     event = PushReceived(
         push=str(row["uuid"]), number=row["number"], sha=row["sha"], ref=row["ref"]
     )
-    await announce(tx, app=app.id, appuuid=app.uuid, event=event, actor=row["username"])
+    await _tell(tx, app, event, row)
 
 
 async def fail_build(tx: Transaction, app: App, row: Any, reason: str) -> None:
     """The push ends failed; the caller holds its row."""
     if await outcome.close_push(tx, app, str(row["uuid"]), row["number"], "failed", reason):
         event = BuildFailed(build=str(row["uuid"]), attempt=row["attempt"], reason=reason)
-        await announce(
-            tx,
-            app=app.id,
-            appuuid=app.uuid,
-            event=event,
-            actor=row["username"],
-            traceparent=row["traceparent"],
-        )
+        await _tell(tx, app, event, row)
+
+
+async def _tell(tx: Transaction, app: App, event: Event, row: Any) -> None:
+    await announce(
+        tx,
+        app=app.id,
+        appuuid=app.uuid,
+        event=event,
+        actor=row["username"],
+        traceparent=row["traceparent"],
+    )
 
 
 async def _next_queued(tx: Transaction) -> Any:

@@ -15,7 +15,7 @@ import msgspec
 from deis_bus.contracts.runtime import AppRef, AppSpec, AppStatus, Restart
 from deis_bus.errors import Refused, Transient
 from deis_platform.database import Transaction
-from deis_platform.logs import get_logger
+from deis_platform.logs import bound, get_logger
 from deis_services.controller import begin, operations, outcome, presenters, specs, store
 from deis_services.controller.deps import Deps
 from deis_services.controller.model import App, Operation
@@ -51,11 +51,12 @@ class Reconciler:
     async def look(self, app_uuid: str) -> float | None:
         """Take what steps can be taken now; seconds until it wants to look again, or None."""
         while True:
-            async with self._deps.db.transaction() as tx:
+            async with self._deps.db.reading() as tx:
                 app = await store.app_by_uuid(tx, app_uuid)
                 pending = await operations.open_operations(tx, self._deps.keyring, app_uuid)
                 now = await tx.fetchval("SELECT now()")
-            again = await self._step(app, app_uuid, pending, now)
+            with bound(app=app.id if app else app_uuid, release=app.wanted_version if app else 0):
+                again = await self._step(app, app_uuid, pending, now)
             if again != NOW:
                 return again
 
@@ -125,7 +126,7 @@ class Reconciler:
                     seconds=begun.seconds,
                     answer=answer,
                 )
-                log.info("operation begins", app=app.id, kind=op.kind, deadline=str(started))
+                log.info("operation begins", kind=op.kind, deadline=str(started))
         except Refused as fault:
             await outcome.fail(deps, op, failure(fault.code, fault.detail))
             return
@@ -240,7 +241,7 @@ class Reconciler:
             try:
                 await self._applied(app)
             except Refused as fault:
-                log.warning("the runtime refuses an app", app=app.id, fault=fault.detail)
+                log.warning("the runtime refuses it", fault=fault.detail)
         elif app.generation:
             await self._deps.runtime.remove(AppRef(app=app.id, appuuid=app.uuid))
         return None

@@ -46,7 +46,7 @@ class Resync:
                 pauses = delays(ceiling=1.0)
             except (Transient, Refused) as fault:
                 pause = next(pauses)
-                log.warning("resync waits", fault=str(fault), again_in=round(pause, 2))
+                log.info("resync waits", fault=str(fault), again_in=round(pause, 2))
             await _first(stop, self._woken, pause)
 
     async def compare(self) -> None:

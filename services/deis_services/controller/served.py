@@ -15,6 +15,7 @@ from deis_bus.contracts.push import (
 )
 from deis_bus.errors import Refused
 from deis_bus.rpc import Context, Handler, Method
+from deis_platform.logs import bound
 from deis_platform.metrics import Metrics
 from deis_services.controller import operations
 from deis_services.controller.deps import Deps
@@ -55,7 +56,8 @@ def _timed(name: str, answer: Handler, metrics: Metrics) -> Handler:
     async def timed(question: Any, context: Context) -> Any:
         began = time.perf_counter()
         try:
-            return await answer(question, context)
+            with bound(event=name):
+                return await answer(question, context)
         finally:
             seconds.observe(time.perf_counter() - began)
 
