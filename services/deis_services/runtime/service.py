@@ -46,7 +46,12 @@ async def opened(settings: Settings, bus: Bus) -> AsyncIterator[tuple[Tools, Tas
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     # As root each application is a user of its own, who passes through.
     folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    workspace = Workspace(folder, images.load(settings.images))
+    workspace = Workspace(
+        folder,
+        images.load(settings.images),
+        uids=settings.uids,
+        slug_limit_bytes=settings.slug_bytes,
+    )
     routes = Routes(bus)
     async with Keeper(folder, "runtime", homes=folder) as keeper:
         await workspace.clean()

@@ -5,6 +5,8 @@ is relocatable, its interpreter is a script in place of the link, and bytecode i
 so that it needs no time stamps. An unchanged list of packages comes out of the cache whole.
 """
 
+import configparser
+import contextlib
 import hashlib
 import os
 import re
@@ -25,11 +27,13 @@ PLACE = Path(".deis") / "python"
 VERSION = re.compile(r"(?:python-)?(\d+(?:\.\d+){0,2})")
 LISTS = ("requirements.txt", "uv.lock", "pyproject.toml", "setup.py", "setup.cfg")
 PIPS = {
-    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
-    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
-    "PIP_FIND_LINKS": "UV_FIND_LINKS",
-    "PIP_CERT": "SSL_CERT_FILE",
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "cert": "SSL_CERT_FILE",
 }
+"""Options of pip and the variables of uv that mean the same."""
+PIP_CONFIGS = ("/etc/xdg/pip/pip.conf", "/etc/pip.conf")
 PROFILE = """export VIRTUAL_ENV="$HOME/.deis/python"
 export PATH="$HOME/.deis/python/bin:$PATH"
 export PYTHONUNBUFFERED="${PYTHONUNBUFFERED:-1}"
@@ -204,11 +208,27 @@ class Compile:
 
 
 def _like_pip(environ: Mapping[str, str]) -> dict[str, str]:
-    """uv reads its own variables only; who set pip's means both."""
+    """uv reads its own variables only; who configured pip, by variable or file, means both."""
+    configured = _pip_config(environ)
     found = dict(environ)
-    for pips, uvs in PIPS.items():
-        if environ.get(pips) and uvs not in environ:
-            found[uvs] = environ[pips]
+    for option, uvs in PIPS.items():
+        variable = "PIP_" + option.upper().replace("-", "_")
+        value = environ.get(variable) or configured.get(option, "")
+        if value and uvs not in environ:
+            found[uvs] = ",".join(value.split()) if option == "find-links" else value
+    return found
+
+
+def _pip_config(environ: Mapping[str, str]) -> dict[str, str]:
+    """The machine's options for pip: a later file wins, and `install` over `global`."""
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    files = [*PIP_CONFIGS, environ.get("PIP_CONFIG_FILE", "")]
+    with contextlib.suppress(configparser.Error, UnicodeDecodeError):
+        parser.read([] if files[-1] == os.devnull else filter(None, files))
+    found: dict[str, str] = {}
+    for section in ("global", "install"):
+        if parser.has_section(section):
+            found |= {key: " ".join(value.split()) for key, value in parser.items(section)}
     return found
 
 
