@@ -17,7 +17,7 @@ pytestmark = pytest.mark.server
 
 
 class Gate:
-    """A build that says it has begun, waits, and then succeeds."""
+    """A build that says it has begun, waits, says more than a pipe holds, and succeeds."""
 
     def __init__(self, rig: BuilderRig) -> None:
         self.begun = asyncio.Event()
@@ -28,6 +28,7 @@ class Gate:
         await stream.send(b"-----> The first line\n")
         self.begun.set()
         await self.opened.wait()
+        await stream.send(b"       one more line\n" * 20_000)
         return await self._rig.builds.succeed(task, stream)
 
 
