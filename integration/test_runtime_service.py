@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import re
 import signal
+import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from deis_bus import rpc, subjects
 from deis_bus.codec import encode
 from deis_bus.contracts.push import APPS_ALIVE, AppsAlive, AppsAliveAnswer
 from deis_bus.contracts.runtime import AppRef, AppSpec, AppStatus, Artifact, Process, Restart
+from deis_bus.errors import Refused
 from deis_bus.events.apps import AppDestroyed
 from deis_bus.jetstream import JetStreamBus, connect
 from deis_bus.ports import ServiceInfo, Subscription
@@ -106,6 +110,21 @@ class Machine:
         """Everything that runs with a HOME in the runtime's folder."""
         home = b"HOME=" + bytes(self.settings.folder)
         return {int(p.name) for p in Path("/proc").iterdir() if _has(p, home)}
+
+    @contextlib.asynccontextmanager
+    async def lines(self) -> AsyncIterator[list[str]]:
+        """The log lines that are shipped meanwhile."""
+        lines: list[str] = []
+
+        async def hear(heard: Subscription) -> None:
+            async for batch in heard:
+                assert batch.headers["appuuid"] == APP.appuuid
+                lines.extend(batch.data.decode().split("\n"))
+
+        async with self.bus.subscribe(subjects.log(APP.app)) as heard:
+            hearing = asyncio.create_task(hear(heard))
+            yield lines
+            hearing.cancel()
 
     @contextlib.asynccontextmanager
     async def reports(self) -> AsyncIterator[list[tuple[str, dict[str, Any]]]]:
@@ -310,24 +329,19 @@ async def test_what_ignores_sigterm_and_what_forks_leaves_nothing(machine: Machi
 
 
 async def test_lines_come_as_the_logger_wants_them(machine: Machine) -> None:
-    lines: list[str] = []
     command = "echo one; echo two >&2; printf three; exit 4"
-    async with machine.bus.subscribe(subjects.log(APP.app)) as batches, machine.running():
+    async with machine.lines() as lines, machine.running():
         await machine.runtime.apply(machine.spec(1, machine.sample("worker"), web(1, command)))
-        async with asyncio.timeout(20):
-            async for batch in batches:
-                assert batch.headers["appuuid"] == APP.appuuid
-                lines += batch.data.decode().split("\n")
-                if any("failed" in line for line in lines):
-                    break
+        await until(lambda: any("failed" in line for line in lines), "the end")
         name = (await machine.runtime.status(APP)).instances[0].name.rpartition("-")[2]
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
     for text in ("one", "two", "three"):
         form = rf"{stamp} blog\[web\.v1\.{name}\]: {text}"
-        assert sum(re.fullmatch(form, line) is not None for line in lines) == 3, lines
+        assert sum(re.fullmatch(form, line) is not None for line in lines) >= 3, lines
     crash = rf"{stamp} deis\[runtime\]: WARNING web\.v1\.{name} ended with exit code 4, .*"
-    assert sum(re.fullmatch(crash, line) is not None for line in lines) == 3
-    assert re.fullmatch(rf"{stamp} deis\[runtime\]: ERROR release v1 failed: .*", lines[-1])
+    assert sum(re.fullmatch(crash, line) is not None for line in lines) >= 3
+    failure = rf"{stamp} deis\[runtime\]: ERROR release v1 failed: .*"
+    assert sum(re.fullmatch(failure, line) is not None for line in lines) == 1
 
 
 async def test_a_service_that_stops_leaves_no_process_and_no_route(machine: Machine) -> None:
@@ -444,3 +458,95 @@ async def test_the_service_announces_itself(machine: Machine) -> None:
     async with machine.running():
         found = [c for c in await machine.bus.discover() if c.name == "runtime"]
         assert set(found[0].metadata) == {"started", "host", "pid"}
+
+
+async def test_what_no_runtime_could_run_is_refused_at_once(machine: Machine) -> None:
+    async with machine.running():
+        with pytest.raises(Refused, match="either a slug or an image") as refused:
+            await machine.runtime.apply(machine.spec(1, Artifact()))
+        assert refused.value.code == 400
+        with pytest.raises(Refused, match="identity"):
+            await machine.runtime.remove(AppRef(app=APP.app, appuuid="../.."))
+        assert await machine.runtime.held() == ()
+
+
+async def test_images_come_from_a_file_and_any_other_is_refused(
+    machine: Machine, tmp_path: Path
+) -> None:
+    images = {
+        "images": {"example/page": {"folder": str(APPS / "worker"), "command": "python3 server"}}
+    }
+    listed = tmp_path / "images.json"
+    listed.write_bytes(msgspec.json.encode(images))
+    machine.settings = dataclasses.replace(machine.settings, images=str(listed))
+    async with machine.running():
+        await machine.runtime.apply(machine.spec(1, Artifact(image="busybox"), web(1, "")))
+        status = await machine.status(lambda s: bool(s.failure))
+        assert "busybox" in status.failure
+        status = await machine.deploy(machine.spec(2, Artifact(image="example/page"), web(1, "")))
+        assert await fetch(status.instances[0].address) == "ok\n"
+
+
+async def test_hooks_run_beside_the_process(machine: Machine) -> None:
+    process = msgspec.structs.replace(
+        web(),
+        post_start="echo began > $TMPDIR/hook",
+        pre_stop='echo "$(cat $TMPDIR/hook) and ended"',
+    )
+    failing = msgspec.structs.replace(web(), post_start="exit 9")
+    worker = machine.sample("worker")
+    async with machine.lines() as lines, machine.running():
+        await machine.deploy(machine.spec(1, worker, process))
+        await machine.runtime.apply(machine.spec(2, worker, failing))
+        status = await machine.status(lambda s: bool(s.failure))
+        assert status.failure == "web crashed 3 times: it was ended by signal 9"
+        assert (await machine.deploy(machine.spec(3, worker))).serving
+        await until(lambda: any("]: began and ended" in line for line in lines), "the last words")
+        assert sum("hook ended with exit code 9" in line for line in lines) == 3
+
+
+async def test_a_port_that_somebody_took_meanwhile_is_left_to_them(machine: Machine) -> None:
+    async with machine.running():
+        before = (await machine.deploy(machine.spec(1, machine.sample("worker")))).instances[0]
+        port = int(before.address.rpartition(":")[2])
+        for pid in machine.processes():
+            os.kill(pid, signal.SIGKILL)
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            await until(lambda: _bound(other, port), "the port of the dead instance")
+            other.listen(1)
+            status = await machine.status(lambda s: s.settled)
+            assert status.instances[0].name == before.name
+            assert status.instances[0].address != before.address
+            assert machine.router.addresses() == (status.instances[0].address,)
+
+
+def _bound(other: socket.socket, port: int) -> bool:
+    try:
+        other.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
+async def test_a_killed_runtime_leaves_nothing_and_starts_anew(machine: Machine) -> None:
+    given = machine.settings
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DEIS_NATS_URL": machine.nats.url,
+        "DEIS_RUNTIME_FOLDER": str(given.folder),
+        "DEIS_RUNTIME_PORTS": f"{given.ports[0]}-{given.ports[-1]}",
+    }
+    command = (sys.executable, "-P", "-m", "deis_services.runtime")
+    runtime = await asyncio.create_subprocess_exec(*command, env=environment)
+    try:
+        await answering(machine.runtime)
+        await machine.deploy(machine.spec(7, machine.sample("forker")))
+        assert len(machine.processes()) >= 2
+    finally:
+        runtime.kill()
+        await runtime.wait()
+    await until(lambda: machine.processes() == set(), "the keeper ended everything")
+    async with machine.running():
+        status = await machine.deploy(machine.spec(1, machine.sample("worker")))
+        assert machine.router.addresses() == (status.instances[0].address,)
