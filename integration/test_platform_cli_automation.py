@@ -15,11 +15,13 @@ from deis_bus import codec, subjects
 from deis_bus.events import Event
 from deis_bus.events.apps import AppCreated, AppDestroyed
 from deis_bus.events.releases import ReleaseCreated
-from deis_bus.jetstream import JetStreamBus
+from deis_bus.jetstream import JetStreamBus, connect
+from deis_bus.streams import EVENTS
 from deis_services.platform_cli import bus_users
+from integration.bus_rig import wipe
 from integration.platform_cli_rig import bus_as, controller, typed
 from integration.platform_up import platform_up
-from integration.servers import until
+from integration.servers import RunningNats, until
 from tests.behaviour.bus import envelope
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
@@ -175,6 +177,27 @@ async def test_a_platform_that_is_down_is_named(tmp_path: Path) -> None:
     answer = await typed(tmp_path / "data", "automation", "list")
     assert answer.code == 1
     assert answer.text.startswith(f"deis-platform: no platform runs on {tmp_path / 'data'}")
+
+
+async def test_an_outside_server_is_told_what_to_grant(tmp_path: Path, nats: RunningNats) -> None:
+    data = tmp_path / "data"
+    environ = {"DEIS_NATS_URL": nats.url}
+    nowhere = await typed(data, "automation", "add", "bot", environ=environ)
+    assert (nowhere.code, nowhere.text) == (
+        1,
+        f"deis-platform: {data} is no platform's data folder: name one with --data\n",
+    )
+    (data / "secrets").mkdir(parents=True)
+    async with connect(nats.url, "controller") as bus:
+        await wipe(bus)
+        await bus.ensure((EVENTS,), ())
+        added = await typed(data, "automation", "add", "bot", environ=environ)
+        assert added.code == 0, added.text
+        assert "may publish to   $JS.API.CONSUMER.MSG.NEXT.EVENTS.automation-bot" in added.text
+        assert f"NATS_URL={nats.url}\n" in added.text
+        assert await bus.durables("EVENTS") == ["automation-bot"]
+        assert (await typed(data, "automation", "remove", "bot", environ=environ)).code == 0
+        assert await bus.durables("EVENTS") == []
 
 
 async def _durables(platform: Any) -> list[str]:

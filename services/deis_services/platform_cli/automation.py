@@ -1,12 +1,13 @@
 """`deis-platform automation add|list|rewind|remove` (DESIGN 4, Rights).
 
-The consumer comes first and goes last, the user is written between: a command that is cut off
-leaves at most a consumer that nobody can reach, and the same command mends it.
+`add` makes the consumer and then its user: cut off, it leaves at most a consumer that nobody can
+reach, which the next `add` makes anew. `remove` goes the same way, and can be typed again.
 """
 
 import argparse
 import re
 import secrets
+import sys
 
 import msgspec
 
@@ -50,7 +51,7 @@ async def add(found: Reach, asked: argparse.Namespace) -> int:
         await bus_users.reload(found.data)
         await _can_log_in(found, kept)
     else:
-        say_rights(made)
+        tell_rights(made)
     values = needed(found.bus().url, kept)
     show(asked, values, "\n".join(f"{name}={value}" for name, value in values.items()))
     return 0
@@ -87,15 +88,15 @@ async def remove(found: Reach, asked: argparse.Namespace) -> int:
 
 
 async def end(found: Reach, bus: Bus, gone: list[Kept]) -> None:
-    """Remove users and consumers. The same user made anew meanwhile, with another app, stays."""
+    """Remove consumers, then users: what is cut off here is found in the book and ended again."""
+    for kept in gone:
+        await automation.remove(bus, kept.name)
     with _book(found).changed() as entries:
         for kept in gone:
             if entries.get(kept.name) == kept:
                 del entries[kept.name]
     if found.embedded_nats:
         await bus_users.reload(found.data)
-    for kept in gone:
-        await automation.remove(bus, kept.name)
 
 
 def needed(url: str, kept: Kept) -> dict[str, str]:
@@ -110,9 +111,10 @@ def needed(url: str, kept: Kept) -> dict[str, str]:
     }
 
 
-def say_rights(made: Automation) -> None:
-    """With an outside NATS: what its administrator has to grant."""
-    say(f"Your NATS has its users elsewhere. Make this one there:\n{automation.to_grant(made)}\n")
+def tell_rights(made: Automation) -> None:
+    """With an outside NATS: what its administrator has to grant. Beside the output, not in it."""
+    rights = automation.to_grant(made)
+    sys.stderr.write(f"Your NATS has its users elsewhere. Make this one there:\n{rights}\n")
 
 
 def _book(found: Reach) -> Book:
