@@ -26,9 +26,7 @@ from deis_services.logger.settings import Settings
 
 log = get_logger(__name__)
 
-DURABLE = Durable(
-    name="logger", stream=EVENTS.name, filters=(f"deis.event.*.{AppDestroyed.TYPE}",)
-)
+DURABLE = Durable(name="logger", stream=EVENTS.name, filters=(f"deis.event.*.{AppDestroyed.TYPE}",))
 """Shared by the replicas: one hears of a destroyed application, the others by `Sweep`."""
 ANSWER_BYTES = 4 * 1024 * 1024
 """Of one tail, as it travels; a message holds 8 MB."""
