@@ -19,7 +19,7 @@ import pytest
 from deis_bus import rpc, subjects
 from deis_bus.codec import encode
 from deis_bus.contracts.push import APPS_ALIVE, AppsAlive, AppsAliveAnswer
-from deis_bus.contracts.runtime import AppRef, AppSpec, AppStatus, Artifact, Process, Restart
+from deis_bus.contracts.runtime import AppRef, AppSpec, AppStatus, Artifact, Probe, Process, Restart
 from deis_bus.errors import Refused
 from deis_bus.events.apps import AppDestroyed
 from deis_bus.jetstream import JetStreamBus, connect
@@ -527,6 +527,41 @@ def _bound(other: socket.socket, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+UNWELL = """
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self):
+        ill = os.path.exists(os.environ["TMPDIR"] + "/ill")
+        if self.path == "/ill":
+            open(os.environ["TMPDIR"] + "/ill", "w").close()
+        self.send_response(503 if ill and self.path == "/health" else 200)
+        self.end_headers()
+        self.wfile.write(os.environ["TMPDIR"].encode())
+
+HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever()
+"""
+
+
+async def test_what_fails_its_health_check_gets_no_requests_until_it_is_well(
+    machine: Machine,
+) -> None:
+    probe = Probe(path="/health", period_seconds=0.1, failure_threshold=2)
+    process = msgspec.structs.replace(web(1, "python3 unwell"), probe=probe)
+    artifact = machine.sample("worker", unwell=UNWELL)
+    async with machine.running():
+        address = (await machine.deploy(machine.spec(1, artifact, process))).instances[0].address
+        folder = Path(await fetch(address, "/ill"))
+        await until(lambda: machine.router.addresses() == (), "out of the routes")
+        status = await machine.status(lambda s: s.instances[0].state == "starting")
+        assert status.instances[0].reason == "its health check GET /health answered 503"
+        (folder / "ill").unlink()
+        status = await machine.status(lambda s: s.settled)
+        assert machine.router.addresses() == (address,)
+        assert status.instances[0].restarts == 0
 
 
 async def test_a_killed_runtime_leaves_nothing_and_starts_anew(machine: Machine) -> None:

@@ -1,6 +1,7 @@
 """Whether an instance is ready: its probe, else a TCP connection to its port (DESIGN 6).
 
-A process that takes no requests is ready once it has lived for `SETTLE_SECONDS`.
+A process that takes no requests is ready once it has lived for `SETTLE_SECONDS`. Only a health
+check over HTTP goes on being asked: a process that lives but does not answer gets no requests.
 """
 
 import asyncio
@@ -56,18 +57,44 @@ async def connects(port: int) -> bool:
     return not itself
 
 
+async def until_unready(port: int, probe: Probe, say: Say) -> None:
+    """Return once the health check has failed as often in a row as the probe says."""
+    failures = 0
+    async with _session(probe) as session:
+        while failures < max(1, probe.failure_threshold):
+            await asyncio.sleep(max(LONGEST_LOOK, probe.period_seconds))
+            failures = 0 if await _healthy(session, port, probe.path, say) is None else failures + 1
+
+
 async def _http(port: int, probe: Probe, say: Say) -> None:
-    timeout = aiohttp.ClientTimeout(total=probe.timeout_seconds)
-    async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
-        while True:
-            found = await _status(session, port, probe.path)
-            if isinstance(found, int) and 200 <= found < 400:
-                return
-            said = f"answered {found}" if isinstance(found, int) else found
-            say(f"its health check GET {probe.path} {said}")
+    async with _session(probe) as session:
+        while (found := await _healthy(session, port, probe.path, say)) is not None:
             # What does not listen yet is asked sooner than what answered that it is not ready.
             soon = LONGEST_LOOK if isinstance(found, str) else probe.period_seconds
             await asyncio.sleep(min(soon, probe.period_seconds))
+
+
+def _session(probe: Probe) -> aiohttp.ClientSession:
+    """Each question has a connection of its own: a kept one may be closed meanwhile."""
+    timeout = aiohttp.ClientTimeout(total=probe.timeout_seconds)
+    return aiohttp.ClientSession(
+        timeout=timeout,
+        auto_decompress=False,
+        connector=aiohttp.TCPConnector(force_close=True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+async def _healthy(
+    session: aiohttp.ClientSession, port: int, path: str, say: Say
+) -> int | str | None:
+    """None for 200 to 399, else the status or what happened, which `say` hears too."""
+    found = await _status(session, port, path)
+    if isinstance(found, int) and 200 <= found < 400:
+        return None
+    said = f"answered {found}" if isinstance(found, int) else found
+    say(f"its health check GET {path} {said}")
+    return found
 
 
 async def _status(session: aiohttp.ClientSession, port: int, path: str) -> int | str:

@@ -14,7 +14,7 @@ from deis_bus.errors import Refused
 from deis_bus.events.processes import InstanceCrashed
 from deis_services.runtime.model import Member, ending, pause
 from deis_services.runtime.ports import HOST, NoPort, is_free
-from deis_services.runtime.ready import until_ready
+from deis_services.runtime.ready import until_ready, until_unready
 from deis_services.runtime.running import Plan, Running, run_hook, start, tell
 from deis_services.runtime.spawn import CannotStart
 from deis_services.runtime.tools import Tools
@@ -173,15 +173,22 @@ class Replica:
             self._running = None
 
     async def _watch(self, running: Running) -> None:
-        """Until it is ready, which is told."""
-        process = self.plan.process
-        if await self._hook(process.post_start, HOOK_SECONDS):
-            await until_ready(self.port, process.probe, process.routable, self.say)
+        """Tell when it is ready; with a health check, when it is not any more."""
+        process, probe = self.plan.process, self.plan.process.probe
+        if not await self._hook(process.post_start, HOOK_SECONDS):
+            running.child.signal(signal.SIGKILL)
+            return
+        while True:
+            await until_ready(self.port, probe, process.routable, self.say)
             self.ready = True
             self._ready_at = asyncio.get_running_loop().time()
             self._set("up")
-        else:
-            running.child.signal(signal.SIGKILL)
+            if probe is None or not probe.path:
+                return
+            await until_unready(self.port, probe, self.say)
+            tell(self.plan, self._tools, "WARNING", f"gets no requests: {self.reason}")
+            self.ready = False
+            self._set("starting", self.reason)
 
     async def _hook(self, line: str, seconds: float) -> bool:
         if not line or self._prepared is None:

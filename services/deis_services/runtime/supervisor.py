@@ -89,7 +89,7 @@ class Supervisor:
 
     async def restart(self, restart: Restart) -> tuple[Instance, ...]:
         """Replace those that match, wait until the new ones are ready or it took too long."""
-        before = self._staying()
+        before = self._fresh()
         chosen = [replica for replica in before if _matches(replica, restart)]
         for replica in chosen:
             replica.replaced = True
@@ -101,7 +101,7 @@ class Supervisor:
                     await self._stepped.wait()
         except TimeoutError:
             log.warning("a restart takes long", app=self.spec.app)
-        after = [r for r in self._staying() if restart.type in ("", r.plan.process.type)]
+        after = [r for r in self._fresh() if restart.type in ("", r.plan.process.type)]
         if restart.instance:
             after = [replica for replica in after if replica not in before] or after[-1:]
         return _newest_first(replica.instance() for replica in after)

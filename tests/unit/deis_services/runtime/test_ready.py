@@ -9,7 +9,7 @@ from aiohttp import web
 
 from deis_bus.contracts.runtime import Probe
 from deis_services.runtime import ready
-from deis_services.runtime.ready import connects, until_ready
+from deis_services.runtime.ready import connects, until_ready, until_unready
 from tests.behaviour.bus import PATIENCE, until
 
 
@@ -81,6 +81,22 @@ async def test_a_health_check_decides(port: int, health: Health, good: int) -> N
     async with asyncio.timeout(PATIENCE):
         await waiting
     assert set(health.asked) == {"/health?deep=1"}
+
+
+async def test_a_health_check_that_fails_often_enough_takes_readiness_away(
+    port: int, health: Health
+) -> None:
+    heard: list[str] = []
+    probe = Probe(path="/health", period_seconds=0.01, failure_threshold=3)
+    health.status = 200
+    waiting = asyncio.create_task(until_unready(port, probe, heard.append))
+    await until(lambda: len(health.asked) >= 2)
+    assert not waiting.done()
+    assert heard == []
+    health.status = 503
+    async with asyncio.timeout(PATIENCE):
+        await waiting
+    assert heard == ["its health check GET /health answered 503"] * 3
 
 
 async def test_a_health_check_without_an_answer_is_asked_again(port: int) -> None:
