@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 
+from deis_platform.pipes import pipe_file, read_pipe
 from deis_services.builder.session import GitSession
 
 END_SECONDS = 3.0
@@ -49,7 +50,12 @@ class GitProcess:
         finally:
             for descriptor in (into, out, err):
                 os.close(descriptor)
-        await session.redirect(stdin=given, stdout=shown, stderr=told, send_eof=False)
+        await session.redirect(
+            stdin=pipe_file(given, "wb"),
+            stdout=pipe_file(shown, "rb"),
+            stderr=pipe_file(told, "rb"),
+            send_eof=False,
+        )
         return cls(running, kept)
 
     async def wait(self) -> int:
@@ -59,9 +65,8 @@ class GitProcess:
     async def swallow(self) -> None:
         """Read what git says to nobody, so that it can end in its own time."""
         kept, self._kept = self._kept, ()
-        loop = asyncio.get_running_loop()
         for descriptor in kept:
-            transport, _ = await loop.connect_read_pipe(_Nobody, os.fdopen(descriptor, "rb", 0))
+            transport, _ = await read_pipe(_Nobody, descriptor)
             transport.resume_reading()
 
     async def end(self) -> None:

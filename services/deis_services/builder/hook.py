@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from deis_platform.pipes import read_pipe
 from deis_services.builder.parse import MAX_REFS
 
 SCRIPT = """#!/bin/sh
@@ -77,9 +78,7 @@ class Hook:
         """Wait for the hook and what it has to say. Raises HookGone when git ends without it."""
         reader = asyncio.StreamReader(limit=CHUNK_BYTES)
         self._ours.discard(self._says)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(self._says, "rb", 0)
-        )
+        transport, _ = await read_pipe(lambda: asyncio.StreamReaderProtocol(reader), self._says)
         try:
             quarantine, known = await _line(reader), await _line(reader)
             lines: list[str] = []

@@ -16,6 +16,7 @@ from pathlib import Path
 from deis_platform.embedded import keeper_process
 from deis_platform.embedded.keeper import Keeper
 from deis_platform.embedded.owners import Owner, barrier
+from deis_platform.pipes import read_pipe, write_pipe
 from deis_services.runtime import launcher
 from deis_services.runtime.limits import PROCESSES, Group, Limits, Rlimits
 
@@ -211,17 +212,14 @@ class Pipes:
     async def reader(self, descriptor: int) -> asyncio.StreamReader:
         """A stream that reads from it until `close`."""
         stream = asyncio.StreamReader(READ_LIMIT)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(descriptor, "rb", 0)
-        )
+        transport, _ = await read_pipe(lambda: asyncio.StreamReaderProtocol(stream), descriptor)
         self._outputs.append((transport, descriptor))
         return stream
 
     async def _writer(self, descriptor: int) -> asyncio.StreamWriter:
         loop = asyncio.get_running_loop()
-        transport, protocol = await loop.connect_write_pipe(
-            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()),
-            os.fdopen(descriptor, "wb", 0),
+        transport, protocol = await write_pipe(
+            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), descriptor
         )
         self._inputs.callback(_abort, transport)
         return asyncio.StreamWriter(transport, protocol, None, loop)
