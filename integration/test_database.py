@@ -6,10 +6,12 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from deis_bus.errors import Transient
 from deis_platform.database import CommitUnknown, Conflict, Database, open_database
+from deis_platform.database.faults import at_connect, mapped
 from deis_platform.groups import DatabaseSettings
 from integration.databases import admin, fresh_database, settings_of
 from integration.servers import RunningPostgres, postgres_server, until
@@ -205,3 +207,10 @@ async def test_ending_the_line_from_outside_is_noticed(
         pid = await line.fetchval("SELECT pg_backend_pid()")
         await admin(postgres, f"SELECT pg_terminate_backend({pid})")
         await asyncio.wait_for(line.lost.wait(), 10)
+
+
+def test_a_driver_that_is_confused_by_a_breaking_connection_is_transient() -> None:
+    """asyncpg says so between a server's last word and the end of the connection."""
+    fault = asyncpg.InternalClientError("cannot switch to state 11; another operation (2)")
+    assert isinstance(mapped(fault), Transient)
+    assert isinstance(at_connect(fault), Transient)

@@ -35,13 +35,22 @@ _AWAY = (
     pg.PostgresSystemError,
 )
 _AWAY_AT_CONNECT = (*_AWAY, pg.InvalidAuthorizationSpecificationError, pg.InvalidCatalogNameError)
-FAULTS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+FAULTS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 def mapped(fault: Exception, *, closed: bool = False) -> Exception:
     """What to raise instead of a driver's exception; `closed`: the connection is gone."""
     if isinstance(fault, pg.UniqueViolationError):
         return Conflict(fault.constraint_name or "")
+    if isinstance(fault, asyncpg.InternalClientError):
+        # Between the server's last word and the end of the connection the driver is confused.
+        return Transient("the database connection is breaking")
     if isinstance(fault, _AWAY) or (closed and isinstance(fault, asyncpg.InterfaceError)):
         return Transient(f"the database is away: {_short(fault)}")
     return fault
@@ -49,7 +58,8 @@ def mapped(fault: Exception, *, closed: bool = False) -> Exception:
 
 def at_connect(fault: Exception) -> Exception:
     """The same, where a connection was to be made: a refusal may end when somebody mends it."""
-    if isinstance(fault, (*_AWAY_AT_CONNECT, asyncpg.InterfaceError)):
+    driver = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+    if isinstance(fault, (*_AWAY_AT_CONNECT, *driver)):
         return Transient(f"the database cannot be reached: {_short(fault)}")
     return fault
 

@@ -13,6 +13,9 @@ from deis_bus.errors import Transient
 from deis_platform.database.dedicated import Dedicated, dedicated
 from deis_platform.database.faults import FAULTS, at_commit, at_connect, cut, is_closed, mapped
 from deis_platform.groups import DatabaseSettings
+from deis_platform.logs import get_logger
+
+log = get_logger(__name__)
 
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
@@ -159,15 +162,23 @@ class Database:
             connection = await self._connect()
             try:
                 yield Transaction(connection, self._settings.statement_seconds)
-            except BaseException:
+            except BaseException as fault:
                 # Rolled back already or not: nobody can know after a cancel or a fault of it.
-                if not is_closed(connection) and connection.is_in_transaction():
+                breaking = isinstance(fault, Transient)
+                if not is_closed(connection) and (breaking or connection.is_in_transaction()):
                     cut(connection)
                 raise
             finally:
-                await self._pool.release(connection)
+                await self._release(connection)
         finally:
             self._turn.release()
+
+    async def _release(self, connection: Any) -> None:
+        try:
+            await self._pool.release(connection)
+        except FAULTS as fault:
+            # It broke as it was given back; the pool has made room for another one.
+            log.info("a database connection broke", fault=type(fault).__name__)
 
     async def _connect(self) -> Any:
         try:
