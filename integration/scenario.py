@@ -155,17 +155,8 @@ class Scenario:
     async def run_command(self) -> None:
         """A command beside it."""
         self.say("Run a command in it")
-        await self.person.types(
-            "deis",
-            "run",
-            "--exact",  # without it words are joined by blanks, as the original does
-            "--",
-            "python",
-            "-c",
-            "import os; print(os.environ['GREETING'].upper())",
-            says="SALUT",
-        )
-        await self.person.types("deis", "run", "--", "exit", "7", code=7)
+        await self.person.types("deis", "run", "echo $GREETING from $DEIS_APP", says="Salut from")
+        await self.person.types("deis", "run", "exit 7", code=7)
 
     async def second_push(self) -> None:
         """A changed line."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from integration import first_hour
 from integration.person import Person
 from integration.platform_up import platform_up
 from integration.scenario import Scenario
@@ -16,10 +17,15 @@ async def test_the_main_job_from_register_to_destroy(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     async with platform_up(tmp_path / "data", *options) as platform:
-        scenario = Scenario(platform, Person(tmp_path / "home"))
+        heard = first_hour.Heard()
+        scenario = Scenario(platform, Person(tmp_path / "home", heard.line), heard.said)
         try:
             await scenario.run()
         except BaseException:
             print(platform.log())
             raise
+        shown = first_hour.block(heard, platform, tmp_path / "home")
+    assert first_hour.normalised(shown) == first_hour.normalised(first_hour.in_readme()), (
+        "the README shows something else: python -m integration.first_hour"
+    )
     assert set(scenario.stages) == {"first push", "second push"}

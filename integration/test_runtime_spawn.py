@@ -92,7 +92,7 @@ async def test_output_that_was_printed_last_is_not_lost(here: Machine) -> None:
 
 
 async def test_what_flees_from_its_session_is_killed(here: Machine) -> None:
-    child = await here.start(f"{FLEE} & sleep 300")
+    child = await here.start(f"{FLEE} & sleep 300", limits=Rlimits())
     assert child.stdout is not None
     fled = int(await child.stdout.readline())
     assert fled != child.pid

@@ -1,11 +1,15 @@
 """What must hold after any fault: rows, stream, instances and processes agree (DESIGN 1, promise 2)."""
 
 import asyncio
+import contextlib
 import json
+import os
 from pathlib import Path
 
 import asyncpg
+import msgspec
 
+from deis_bus.events.releases import ReleaseCreated
 from deis_bus.streams import EVENTS
 from deis_platform.buses import open_bus
 from deis_platform.groups import BusSettings
@@ -48,6 +52,8 @@ async def holds(platform: Platform, person: Person, app: str) -> None:
     await _numbers(platform, app)
     await _events(platform)
     await until(lambda: _as_wanted(platform, person, app), "what runs is what is wanted", 60)
+    builds = platform.data / "runtime" / "builds"
+    await until(lambda: not leftovers(builds), "no build runs any more")
 
 
 async def _quiet(platform: Platform) -> bool:
@@ -71,6 +77,12 @@ async def _numbers(platform: Platform, app: str) -> None:
     versions = [row["version"] for row in found]
     assert versions == list(range(1, len(versions) + 1)), versions
     assert {row["state"] for row in found} <= {"succeeded", "failed", "superseded"}, found
+    events = await rows(platform, "SELECT data FROM events WHERE type = 'release.created'")
+    made = [msgspec.json.decode(row["data"], type=ReleaseCreated) for row in events]
+    told = sorted(one.version for one in made)
+    assert told == versions, f"releases {versions} were told of as {told}"
+    causes = [one.operation for one in made if one.operation]
+    assert len(causes) == len(set(causes)), "an operation made two releases"
 
 
 async def _events(platform: Platform) -> None:
@@ -107,12 +119,23 @@ async def _as_wanted(platform: Platform, person: Person, app: str) -> bool:
     return len(instances) == len(up) == count == len(running)
 
 
+def leftovers(place: Path) -> list[str]:
+    """Command lines of processes that know a folder of ours: nothing else does."""
+    found = []
+    for folder in _processes():
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes()
+            told = words + (folder / "environ").read_bytes()
+            where = os.fsencode(os.readlink(folder / "cwd"))
+            if os.fsencode(place) in told + where:
+                found.append(words.replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
 def leaders(app: str) -> list[int]:
     """Session leaders that run for an application: one for each instance."""
     found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
+    for folder in _processes():
         try:
             environ = (folder / "environ").read_bytes().split(b"\0")
             fields = (folder / "stat").read_text().rpartition(") ")[2].split()
@@ -122,3 +145,7 @@ def leaders(app: str) -> list[int]:
         if ours and fields[0] not in "ZX" and fields[3] == folder.name:
             found.append(int(folder.name))
     return found
+
+
+def _processes() -> list[Path]:
+    return [folder for folder in Path("/proc").iterdir() if folder.name.isdigit()]
