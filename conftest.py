@@ -1,8 +1,19 @@
 """For every test of the house."""
 
+import asyncio
 import os
+from collections.abc import Callable
 
 import pytest
+
+from deis_platform.runner import new_loop
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on the loop that the platform runs on."""
+    return {"platform": new_loop}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

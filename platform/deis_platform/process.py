@@ -48,6 +48,8 @@ async def run(
     cancelled. Raises ProcessError.
     """
     program = Path(argv[0]).name
+    if any("\0" in str(word) for word in argv):  # uvloop would cut the word there
+        raise ProcessError(f"{program} cannot be started: a word with a NUL")
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,

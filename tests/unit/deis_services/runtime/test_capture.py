@@ -62,4 +62,4 @@ async def test_a_flood_is_paced(monkeypatch: pytest.MonkeyPatch) -> None:
     await capture(reader, got.append)
     assert len(got) > 1000
     assert len(pauses) >= 1000 // module.WINDOW_COST
-    assert max(pauses) <= module.WINDOW_SECONDS
+    assert max(pauses) <= module.WINDOW_SECONDS + 1e-6  # of a float clock
