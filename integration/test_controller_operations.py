@@ -263,6 +263,32 @@ class TestOperations(OnNats):
         await until(back, "the app runs again")
         assert amber.runtime.applied[-1].release == 2
 
+    async def test_a_runtime_that_comes_back_late_has_its_time(self, amber: Controller) -> None:
+        amber.runtime.script("hold", release=3)
+        reply = await set_config(amber, A="1")
+        await amber.deploys(3)
+        amber.runtime.away = True
+        async with amber.deps.db.transaction() as tx:
+            await tx.execute(
+                """UPDATE operations SET started = now() - interval '1 hour',
+                          deadline = now() - interval '30 minutes' WHERE state = 'running'"""
+            )
+        amber.runtime.lose()
+        amber.runtime.away = False
+        await until(lambda: len(amber.runtime.applied) == 3, "the new one is told")
+        amber.runtime.make_ready("amber")
+        assert (await amber.ended(reply)).state == "succeeded"
+
+    async def test_a_deploy_that_takes_too_long_fails(self, amber: Controller) -> None:
+        amber.runtime.script("hold", release=3)
+        reply = await set_config(amber, A="1")
+        await amber.deploys(3)
+        async with amber.deps.db.transaction() as tx:
+            await tx.execute("UPDATE operations SET deadline = now() WHERE state = 'running'")
+        end = await amber.ended(reply)
+        assert end.answer is not None
+        assert b"the deploy timed out" in bytes(end.answer.body)
+
     async def test_a_deploy_waits_for_a_runtime_that_is_away(self, amber: Controller) -> None:
         amber.runtime.away = True
         reply = await set_config(amber, A="1")

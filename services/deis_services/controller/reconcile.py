@@ -157,7 +157,7 @@ class Reconciler:
             return NOW
         await self._routes.ensure(app)
         try:
-            status = await self._applied(app)
+            status, told = await self._applied(app)
         except Refused as fault:
             await outcome.fail(self._deps, op, self._failure(app, op, fault.detail))
             return NOW
@@ -167,11 +167,22 @@ class Reconciler:
                 self._clean(op.app)
             return NOW
         overdue = op.deadline is not None and now > op.deadline
+        if overdue and told:
+            # It was away, or is another one, and begins only now: so does the time it has.
+            await self._begin_anew(op)
+            return SECOND_LOOK
         reason = status.failure or ("the deploy timed out" if overdue else "")
         if reason:
             await outcome.fail(self._deps, op, self._failure(app, op, reason))
             return NOW
         return min(SECOND_LOOK, late or SECOND_LOOK)
+
+    async def _begin_anew(self, op: Operation) -> None:
+        async with self._deps.db.transaction() as tx:
+            await tx.execute(
+                "UPDATE operations SET deadline = now() + (deadline - started) WHERE id = $1::uuid",
+                op.id,
+            )
 
     def _failure(self, app: App, op: Operation, reason: str) -> Failure:
         """The texts of api.md 10.1 and 24.2."""
@@ -246,13 +257,13 @@ class Reconciler:
             await self._deps.runtime.remove(AppRef(app=app.id, appuuid=app.uuid))
         return None
 
-    async def _applied(self, app: App) -> AppStatus:
-        """The runtime's status, after it was told the present spec if it did not hold it."""
+    async def _applied(self, app: App) -> tuple[AppStatus, bool]:
+        """The runtime's status, and whether it had to be told the present spec just now."""
         ref = AppRef(app=app.id, appuuid=app.uuid)
         status = await self._deps.runtime.status(ref)
         if status.generation > app.generation:
             await self._outgrow(app, status.generation)
-            return msgspec.structs.replace(status, serving=False, failure="")
+            return msgspec.structs.replace(status, serving=False, failure=""), False
         if status.generation < app.generation and (spec := await self._spec(app)):
             try:
                 await self._deps.runtime.apply(spec)
@@ -260,8 +271,8 @@ class Reconciler:
                 if fault.kind != "stale":
                     raise
                 raise Transient(fault.detail) from fault  # it took a newer one meanwhile
-            status = await self._deps.runtime.status(ref)
-        return status
+            return await self._deps.runtime.status(ref), True
+        return status, False
 
     async def _spec(self, app: App) -> AppSpec | None:
         deps = self._deps
