@@ -27,6 +27,7 @@ class Fetching:
         task = self._tasks.get(key)
         if task is None or task.done():
             task = asyncio.create_task(self._fetch(spec, say), name=f"fetch {key}")
+            task.add_done_callback(_heard)
             self._tasks[key] = task
         return await asyncio.shield(task)
 
@@ -48,6 +49,12 @@ class Fetching:
                 say(f"its slug could not be fetched: {fault}")
             await asyncio.sleep(pause)
         raise ValueError("pauses ended")
+
+
+def _heard(task: asyncio.Task[Prepared]) -> None:
+    """Who waited for it may be gone; then nobody asks for its fault."""
+    if not task.cancelled():
+        task.exception()
 
 
 def key_of(spec: AppSpec) -> str:

@@ -52,6 +52,8 @@ class Replica:
         self.restarts = 0
         self.crashes = 0
         """In a row."""
+        self.last_end = ""
+        """How it crashed last, in words."""
         self.hopeless = ""
         """Why it will never start, in words for the user."""
         self._started = ""
@@ -217,6 +219,7 @@ class Replica:
     def _crashed(self, how: str, code: int) -> None:
         self.crashes += 1
         self.restarts += 1
+        self.last_end = how
         plan = self.plan
         again = f"{how}, starting it again in {pause(self.crashes):g} s"
         tell(plan, self._tools, "WARNING", again)

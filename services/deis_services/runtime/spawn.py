@@ -212,7 +212,7 @@ class Pipes:
     async def reader(self, descriptor: int) -> asyncio.StreamReader:
         """A stream that reads from it until `close`."""
         stream = asyncio.StreamReader(READ_LIMIT)
-        transport, _ = await read_pipe(lambda: asyncio.StreamReaderProtocol(stream), descriptor)
+        transport, _ = await read_pipe(lambda: _Reading(stream), descriptor)
         self._outputs.append((transport, descriptor))
         return stream
 
@@ -223,6 +223,14 @@ class Pipes:
         )
         self._inputs.callback(_abort, transport)
         return asyncio.StreamWriter(transport, protocol, None, loop)
+
+
+class _Reading(asyncio.StreamReaderProtocol):
+    """Closes its pipe at the end; the base class keeps it for a writer, which a pipe has not."""
+
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return False
 
 
 def _abort(transport: asyncio.WriteTransport) -> None:

@@ -113,7 +113,9 @@ class Supervisor:
         """End everything, out of the route table first; returns once it is gone."""
         await self._halt()
         await self._outlet.drop(self.spec)
-        for replica in self._staying():
+        for replica in self._replicas:
+            if replica in self._ending:
+                continue
             replica.leaving = True
             grace = min(REMOVE_GRACE, replica.plan.process.grace_seconds)
             self._ending[replica] = self._end_later(replica, grace)
@@ -194,15 +196,16 @@ class Supervisor:
         self._plan()
         written = self._routed
         await self._outlet.put(self.spec, written)
+        routed = self._is_routed()
         for replica in self._replicas:
-            self._telling.state(replica, self._is_routed())
+            self._telling.state(replica, routed)
             # Another plan may have been made while this one was written: what that one lets go
             # is in the routes still.
             gone = replica.leaving and replica.address not in written
             if gone and replica not in self._ending:
                 grace = replica.plan.process.grace_seconds
                 self._ending[replica] = self._end_later(replica, grace)
-        if self._complete and self._is_routed():
+        if self._complete and routed:
             self._stages.switched()
             await self._forget_old_artifacts()
 
@@ -229,7 +232,7 @@ class Supervisor:
                 self._fail(f"{replica.plan.process.type}: {replica.hopeless}")
             elif replica.crashes >= model.CRASHES:
                 kind = replica.plan.process.type
-                self._fail(f"{kind} crashed {replica.crashes} times: it {replica.reason}")
+                self._fail(f"{kind} crashed {replica.crashes} times: it {replica.last_end}")
 
     def _decide(self) -> model.Decision:
         wants = model.wanted(self.spec)
