@@ -12,6 +12,7 @@ from integration.person import Person
 from integration.router_rig import free_port
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", ""))
+PRIVILEGED = Path("/run/sshd")
 CONFIG = """Port {port}
 ListenAddress 127.0.0.1
 HostKey {folder}/host_key
@@ -26,9 +27,10 @@ PasswordAuthentication no
 @asynccontextmanager
 async def openssh(folder: Path, person: Person) -> AsyncIterator[str]:
     """The remote of a bare repository that this person may push to; empty without sshd."""
-    if SSHD is None or not _usable():
+    if SSHD is None:
         yield ""
         return
+    made = _privileged_folder()
     port = free_port()
     await person.types(
         "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key")
@@ -45,11 +47,16 @@ async def openssh(folder: Path, person: Person) -> AsyncIterator[str]:
     finally:
         process.terminate()
         await process.wait()
+        if made:
+            PRIVILEGED.rmdir()
 
 
-def _usable() -> bool:
-    # As root sshd insists on the folder that its own package makes.
-    return os.geteuid() != 0 or Path("/run/sshd").is_dir()
+def _privileged_folder() -> bool:
+    """As root sshd insists on a folder that its service makes; whether it had to be made here."""
+    if os.geteuid() != 0 or PRIVILEGED.is_dir():
+        return False
+    PRIVILEGED.mkdir(mode=0o755)
+    return True
 
 
 async def _listening(port: int) -> None:

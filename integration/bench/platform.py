@@ -84,7 +84,7 @@ async def pushes(platform: Platform, person: Person, pages: Pages, folder: Path)
             told = await person.types("deis", "releases:info", version, "-o", "json")
             stages = json.loads(told.output)["stages"]
             whole.append(taken)
-            ours.append(taken - stages.get("compile", 0.0))
+            ours.append(taken - stages["build compile"])
     note = f"whole push {statistics.median(whole):.2f} s; baseline: git push to a local path"
     line("push of one line to its first page, less the buildpack", "s", ours, base=local,
          reach="< 1.5 s median", met=statistics.median(ours) < 1.5, note=note)  # fmt: skip
