@@ -2,7 +2,9 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 # The working directory stays out of sys.path: our folder `platform/` must not hide the module.
+# Only what is run out of this folder (`-m integration.…`) is let look here.
 export PYTHONSAFEPATH := 1
+HERE := PYTHONSAFEPATH=
 
 BIN := .venv/bin
 PYTHON_IN_VENV := $(BIN)/python
@@ -48,8 +50,8 @@ test: setup tools ## all of them: what the README and CI call
 soak: setup tools ## fault and zero-failure rounds, many times (DEIS_SOAK_ROUNDS, 50)
 	@DEIS_SOAK_ROUNDS=$${DEIS_SOAK_ROUNDS:-50} $(PYTEST) --timeout 7200 -m soak integration
 
-bench: setup tools ## measure against bare baselines; a table and bench-results.json
-	@$(PYTHON_IN_VENV) -m integration.bench
+bench: setup ## measure against bare baselines; a table and bench-results.json
+	@$(HERE) $(PYTHON_IN_VENV) -m integration.bench
 
 fuzz: setup ## property tests with many more examples
 	@HYPOTHESIS_PROFILE=deep $(PYTEST) --timeout 3600 tests -m fuzz
@@ -60,8 +62,8 @@ cover: setup tools ## branch coverage of all tests, by file
 asyncapi: setup ## write the AsyncAPI document of the events again
 	@$(PYTHON_IN_VENV) -m deis_bus.asyncapi
 
-demo: setup tools ## the main job on a sample application, start to end
-	@$(PYTHON_IN_VENV) -m integration.demo
+demo: setup ## the main job on a sample application, start to end
+	@$(HERE) $(PYTHON_IN_VENV) -m integration.demo
 
 up: setup ## run the platform here until Ctrl-C; data in .data/
 	@$(BIN)/deis-platform up --data .data

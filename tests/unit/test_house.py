@@ -68,6 +68,21 @@ def test_the_makefile_keeps_the_working_directory_off_the_path() -> None:
     assert "export PYTHONSAFEPATH := 1" in (HOUSE / "Makefile").read_text()
 
 
+@pytest.mark.parametrize("target", ["demo", "bench"])
+def test_what_the_makefile_runs_out_of_this_folder_is_found(target: str) -> None:
+    """As `make` would run it, but only looked for."""
+    recipe = subprocess.run(
+        ["make", "-n", "--no-print-directory", target, f"PYTHON_IN_VENV={sys.executable}"],
+        cwd=HOUSE, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()[-1]  # fmt: skip
+    run, module = recipe.split(" -m ")
+    program = f"import importlib.util; assert importlib.util.find_spec({module!r})"
+    subprocess.run(
+        ["/bin/sh", "-c", f'{run} -c "{program}"'],
+        cwd=HOUSE, env={"PYTHONSAFEPATH": "1"}, check=True,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(("room", "package"), ROOMS.items())
 def test_modules_and_functions_stay_small_and_have_a_subject(room: str, package: str) -> None:
     found: list[str] = []
