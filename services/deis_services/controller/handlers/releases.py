@@ -9,6 +9,7 @@ from deis_services.controller.problem import missing
 from deis_services.controller.request import Handler, Request, answer
 from deis_services.controller.rules.config import validate_patch
 from deis_services.controller.rules.releases import wanted_version
+from deis_services.controller.rules.stages import in_order
 
 
 async def read_config(request: Request) -> ApiAnswer:
@@ -56,7 +57,9 @@ async def stages(request: Request) -> ApiAnswer:
     """Where the seconds of a release went, from push start to routes."""
     release = await _asked(request)
     total = round(sum(release.stages.values()), 3)
-    return answer(200, {"version": release.version, "stages": release.stages, "total": total})
+    return answer(
+        200, {"version": release.version, "stages": in_order(release.stages), "total": total}
+    )
 
 
 async def roll_back(request: Request) -> ApiAnswer:
