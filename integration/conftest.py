@@ -1,7 +1,6 @@
 """What every integration test stands on."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from deis_services.runtime.slugs import remove
 from integration.platform_up import Platform, platform_up
 from integration.servers import RunningNats, RunningPostgres, nats_server, postgres_server
 
@@ -23,7 +23,7 @@ def tmp_path() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="deis-"))
     folder.chmod(0o711)
     yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)  # slugs are read-only for an ordinary user too
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

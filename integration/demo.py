@@ -1,10 +1,10 @@
 """`make demo`: the main job on a sample application, shown as a person would see it."""
 
 import asyncio
-import shutil
 import sys
 from pathlib import Path
 
+from deis_services.runtime.slugs import remove
 from integration.person import Person
 from integration.platform_up import platform_up
 from integration.scenario import Scenario
@@ -40,7 +40,7 @@ def table(stages: dict[str, dict[str, float]]) -> str:
 
 async def main() -> int:
     """Run it in a folder of its own, which is removed at the end."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    remove(FOLDER)
     FOLDER.mkdir(mode=0o755)
     try:
         say("Start the platform")
@@ -57,7 +57,7 @@ async def main() -> int:
             print(log.read_text(errors="replace")[-4000:], file=sys.stderr)
         return 1
     finally:
-        shutil.rmtree(FOLDER, ignore_errors=True)
+        remove(FOLDER)
     print("\nEverything did what it claims.")
     return 0
 
