@@ -429,7 +429,8 @@ async def _found(bus: JetStreamBus, count: int) -> bool:
 async def _streamed(db: Database, bus: JetStreamBus) -> bool:
     async with db.reading() as tx:
         rows = [
-            str(row["id"]) for row in await tx.fetch("SELECT id FROM events WHERE app = 'amber'")
+            str(row["id"])
+            for row in await tx.fetch("SELECT id FROM events WHERE app = 'amber' ORDER BY seq")
         ]
     told = await bus.read("EVENTS", ("deis.event.amber.>",))
     return rows == [message.headers["ce-id"] for message in told]

@@ -149,6 +149,8 @@ class EventRelay:
         self._db = db
         self._bus = bus
         self._epoch = ""
+        self._connection = 0
+        """How often the bus had come back when the stream was last checked."""
         self._last = 0
         self._pruned = 0.0
 
@@ -177,8 +179,11 @@ class EventRelay:
         while not (stop.is_set() or line.lost.is_set()):
             nudge.clear()
             try:
-                if not self._epoch:
+                connection = self._bus.counts.reconnects
+                if not self._epoch or connection != self._connection:
+                    # Before anything is published: it may be another stream, which begins anew.
                     await self._check_stream()
+                    self._connection = connection
                 more = await self._relay()
                 pauses = delays(ceiling=1.0)
             except BusError as fault:
