@@ -23,6 +23,15 @@ def test_a_result() -> None:
         b"\xff\xfe",
         b'{"stages": {' + b", ".join(b'"s%d": 1' % n for n in range(40)) + b"}}",
         b"[" * 100_000,
+        b'{"procfile": {"A B": "x"}}',
+        b'{"procfile": {"../x": "x"}}',
+        b'{"procfile": {"": "x"}}',
+        b'{"procfile": {"web": " "}}',
+        b'{"procfile": {"web": "a\\u0000b"}}',
+        b'{"procfile": {"w\\u0000": "x"}}',
+        b'{"procfile": {"web": "' + b"x" * 70_000 + b'"}}',
+        b'{"stages": {"a\\u0000": 1}}',
+        b'{"stages": {"": 1}}',
     ],
 )
 def test_what_is_no_result(text: bytes) -> None:
