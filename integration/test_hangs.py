@@ -4,6 +4,8 @@
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -14,32 +16,57 @@ from integration.platform_up import Platform
 from integration.sample_app import NAME, commit, edition, pushed
 from integration.servers import until
 from integration.test_up_life import family
+from integration.test_wrong_pushes import executable, waits_for
 from integration.traffic import traffic
 from integration.truth import holds
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
 
 MINUTE = 60.0
+SERVERS = ("nats", "postgres")
 
 
-@pytest.mark.parametrize("server", ["nats", "postgres"])
-async def test_a_server_that_hangs_for_a_minute_harms_no_app(tmp_path: Path, server: str) -> None:
-    async with pushed(tmp_path) as (platform, person):
-        top = int(platform.ready["pids"][server])
-        hung = [process.pid for process in family(top)]
-        async with traffic(platform.port, f"{NAME}.localhost", 2) as seen:
-            for pid in hung:
-                os.kill(pid, signal.SIGSTOP)
-            try:
+async def test_servers_that_hang_for_a_minute_harm_nothing(tmp_path: Path) -> None:
+    """Each on a platform of its own; both at once, since a minute of waiting costs nothing."""
+    async with asyncio.TaskGroup() as group:
+        for server in SERVERS:
+            place = tmp_path / server
+            place.mkdir(mode=0o711)
+            group.create_task(hangs(place, server), name=server)
+
+
+async def hangs(folder: Path, server: str) -> None:
+    """A hung server while requests flow, a build runs and somebody waits for its push."""
+    async with pushed(folder) as (platform, person):
+        gate = folder / "gate"
+        await commit(person, edition(1) | {"bin/pre-compile": f"#!/bin/bash\n{waits_for(gate)}\n"})
+        await executable(person, "bin/pre-compile")
+        async with traffic(platform.port, f"{NAME}.localhost", 1) as seen:
+            pushing = asyncio.create_task(person.types("git", "push", "deis", "main", code=None))
+            await until(gate.with_name("gate.waits").exists, "the build begins")
+            async with stopped(platform, server):
                 await for_a_minute(platform)
-            finally:
-                for pid in hung:
-                    os.kill(pid, signal.SIGCONT)
+                gate.touch()
             await until(lambda: _api_is_back(platform), "the API answers again")
-            assert not seen.failures, seen.failures[:5]
-            assert seen.answered > 100
+            done = await pushing
+            assert f"{NAME}:v3 deployed" in done.output, (server, done.output, platform.log())
+            assert not seen.failures, (server, seen.failures[:5])
         await works(person)
         await holds(platform, person, NAME)
+
+
+@asynccontextmanager
+async def stopped(platform: Platform, server: str) -> AsyncIterator[None]:
+    """Every process of a server stands still while the context lasts."""
+    top = int(platform.ready["pids"][server])
+    hung = [process.pid for process in family(top)]
+    for pid in hung:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in hung:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def for_a_minute(platform: Platform) -> None:
@@ -68,7 +95,7 @@ async def _api_is_back(platform: Platform) -> bool:
 
 
 async def works(person: Person) -> None:
-    """Push and configure once more."""
+    """Configure and push once more."""
     await person.types("deis", "config:set", "AFTER=1", says="AFTER")
-    await commit(person, edition(1))
-    await person.types("git", "push", "deis", "main", says=f"{NAME}:v4 deployed")
+    await commit(person, edition(2) | {"bin/pre-compile": "#!/bin/bash\ntrue\n"})
+    await person.types("git", "push", "deis", "main", says=f"{NAME}:v5 deployed")

@@ -30,10 +30,6 @@ async def test_killed_services_that_are_processes(tmp_path: Path) -> None:
             await fire.in_the_middle(name)
 
 
-MOMENTS = 3.0
-"""A change takes about that many seconds; the kill comes at any time in it."""
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(7000)
 async def test_random_kills(tmp_path: Path) -> None:
@@ -43,9 +39,48 @@ async def test_random_kills(tmp_path: Path) -> None:
     chosen = random.Random(seed)
     async with under_fire(tmp_path, "--processes") as fire:
         for number in range(int(os.environ.get("DEIS_SOAK_ROUNDS", "50"))):
-            change = chosen.choice([a_push, a_configuration, a_scale, a_rollback])
-            name = chosen.choice([*SERVERS, *SERVICES, WHOLE])
-            moment = chosen.uniform(0, MOMENTS)
-            print(f"round {number}: {name} killed {moment:.2f} s into {change.__name__}")
-            await change(fire, name, moment)
-            await fire.holds()
+            await one_round(fire, chosen, number)
+
+
+async def one_round(fire: UnderFire, chosen: random.Random, number: int) -> None:
+    """Some change, and somewhere in it the death of something."""
+    change = chosen.choice(CHANGES)
+    name = chosen.choice((*SERVERS, *SERVICES, WHOLE))
+    moment = chosen.uniform(0, MOMENT_SECONDS)
+    print(f"round {number}: {name} dies {moment:.2f} s into a {change}")
+    changing = asyncio.create_task(CHANGES_OF[change](fire, number))
+    await asyncio.wait({changing}, timeout=moment)
+    await fire.kill(name)
+    await changing
+    await fire.holds()
+
+
+async def _push(fire: UnderFire, _number: int) -> None:
+    await fire.next_edition()
+    await fire.pushed(await fire.push())
+
+
+async def _configuration(fire: UnderFire, number: int) -> None:
+    value = f"round{number}"
+    await fire.configured(value, await fire.configure(f"KEPT={value}"))
+
+
+async def _scale(fire: UnderFire, number: int) -> None:
+    count = 1 + number % 3
+    done = await fire.person.types("deis", "ps:scale", f"web={count}", code=None)
+    await fire.scaled(count, done)
+
+
+async def _restart(fire: UnderFire, _number: int) -> None:
+    await fire.person.types("deis", "ps:restart", "web", code=None)
+
+
+CHANGES_OF = {
+    "push": _push,
+    "configuration": _configuration,
+    "scale": _scale,
+    "restart": _restart,
+}
+CHANGES = tuple(CHANGES_OF)
+MOMENT_SECONDS = 3.0
+"""A change takes about that long; the kill comes at any time in it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
+from deis_bus.errors import Transient
 from deis_bus.events.releases import ReleaseCreated
 from deis_bus.streams import EVENTS
 from deis_platform.buses import open_bus
@@ -19,11 +20,26 @@ from integration.servers import until
 
 
 async def rows(platform: Platform, query: str, *args: object) -> list[asyncpg.Record]:
-    """What the platform's database says."""
+    """What the platform's database says, once it answers."""
+    found: list[asyncpg.Record] = []
+
+    async def answers() -> bool:
+        try:
+            found[:] = await _fetched(platform, query, args)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        return True
+
+    await until(answers, f"the database answers {query}", 60)
+    return found
+
+
+async def _fetched(
+    platform: Platform, query: str, args: tuple[object, ...]
+) -> list[asyncpg.Record]:
     password = (platform.data / "secrets" / "postgres").read_text()
-    connection = await asyncpg.connect(
-        str(platform.ready["database"]), password=password, ssl=False
-    )
+    url = str(platform.ready["database"])
+    connection = await asyncpg.connect(url, password=password, ssl=False, timeout=10)
     try:
         return list(await connection.fetch(query, *args))
     finally:
@@ -31,7 +47,21 @@ async def rows(platform: Platform, query: str, *args: object) -> list[asyncpg.Re
 
 
 async def stream_ids(platform: Platform) -> list[str]:
-    """The ids of all events on the stream, in its order."""
+    """The ids of all events on the stream, in its order, once the bus answers."""
+    found: list[str] = []
+
+    async def answers() -> bool:
+        try:
+            found[:] = await _read(platform)
+        except Transient:
+            return False
+        return True
+
+    await until(answers, "the bus answers", 60)
+    return found
+
+
+async def _read(platform: Platform) -> list[str]:
     settings = BusSettings(
         url=str(platform.ready["nats"]),
         user="platform",

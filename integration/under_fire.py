@@ -5,6 +5,8 @@ What was acknowledged must be there afterwards, and `truth.holds` must hold.
 """
 
 import asyncio
+import http.client
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,13 +18,15 @@ from integration.servers import until
 from integration.test_up_life import alive, family
 from integration.test_wrong_pushes import executable, waits_for
 from integration.traffic import traffic
-from integration.truth import holds, leftovers
+from integration.truth import holds, leftovers, rows
 from integration.victims import kill
 
 APP = "sample-app"
 WHOLE = "platform"
 IN_THE_WAY = ("nginx", "router", "runtime", WHOLE)
 """Whose death requests do notice."""
+CUTS_OFF = ("builder", WHOLE)
+"""Whose death a waiting `git push` does not survive."""
 WAITS = """import os, pathlib, time
 
 gate = os.environ.get("GATE", "")
@@ -46,6 +50,8 @@ class UnderFire:
         self.edition = 0
         self.kept = {""}
         """The values that KEPT may have: one, or two after a change that nobody acknowledged."""
+        self.counts = {1}
+        """How many instances may be wanted, likewise."""
         self._folder = folder
         self._data = data
         self._options = options
@@ -105,7 +111,9 @@ class UnderFire:
         await until(lambda: begun(gate), "the build begins", 60)
         await self.kill(name)
         gate.touch()
-        await self.pushed(await pushing)
+        done = await pushing
+        assert done.code == 0 or name in CUTS_OFF, (name, done.output)
+        await self.pushed(done)
 
     async def configure_and_kill(self, name: str) -> None:
         """A new configuration whose instance has started and is not ready."""
@@ -143,17 +151,29 @@ class UnderFire:
         self.kept = {value} if done.code == 0 else self.kept | {value}
         await until(self._keeps, f"KEPT is one of {self.kept}", 60)
 
+    async def scaled(self, count: int, done: Printed) -> None:
+        """A count that was acknowledged is wanted, else that one or the one before."""
+        self.counts = {count} if done.code == 0 else self.counts | {count}
+        await until(self._wanted, f"{self.counts} instances are wanted", 60)
+
     async def holds(self) -> None:
         """What must be true once nothing is under way."""
         await holds(self.platform, self.person, APP)
         await until(self._keeps, f"KEPT is one of {self.kept}", 60)
         await until(self._serves, f"edition {self.edition} is served", 60)
 
+    async def _wanted(self) -> bool:
+        found = await rows(self.platform, "SELECT structure FROM apps")
+        return json.loads(found[0]["structure"]).get("web") in self.counts
+
     async def _goes(self) -> bool:
         return (await self.push()).code == 0
 
     async def _serves(self) -> bool:
-        page = await self.person.sees(f"{APP}.localhost", self.platform.port)
+        try:
+            page = await self.person.sees(f"{APP}.localhost", self.platform.port)
+        except (OSError, http.client.HTTPException):
+            return False  # nobody listens, or not to the end
         return page == (200, f"edition {self.edition}")
 
     async def _keeps(self) -> bool:
