@@ -103,7 +103,9 @@ def _options(words: list[str]) -> list[str]:
 
 def _said(fault: CliError, state: State) -> str:
     text = str(fault)
-    if isinstance(fault, ApiError) and fault.status == 404 and state.inferred:
+    # A release or a user that is not there is not about the application's name.
+    unknown = isinstance(fault, ApiError) and fault.status == 404
+    if unknown and state.inferred and ("No App " in text or text == "Not Found"):
         text += f"\nThe application's name comes from {state.inferred}; `-a <app>` names another."
     return text
 

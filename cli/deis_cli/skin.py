@@ -37,6 +37,36 @@ class Command(TyperCommand):
             formatter.write("\n" + rest.strip() + "\n")
         self.format_options(ctx, formatter)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """`<version> [options]`, as the original and its manual write it."""
+        return [*(_argument(one) for one in _arguments(self, ctx)), "[options]"]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Arguments by the names of the usage line, then the options."""
+        arguments = [(_argument(one), one.help or "") for one in _arguments(self, ctx)]
+        if arguments:
+            with formatter.section("Arguments"):
+                formatter.write_dl(arguments)
+        records = (one.get_help_record(ctx) for one in self.get_params(ctx))
+        options = [
+            record
+            for one, record in zip(self.get_params(ctx), records, strict=True)
+            if one.param_type_name == "option" and record is not None
+        ]
+        with formatter.section("Options"):
+            formatter.write_dl(options)
+
+
+def _arguments(command: Any, ctx: Any) -> list[Any]:
+    return [one for one in command.get_params(ctx) if one.param_type_name == "argument"]
+
+
+def _argument(param: Any) -> str:
+    """`<version>`, `[<name>]`, `<key>...`."""
+    name = str(param.metavar or f"<{param.name.replace('_', '-')}>").strip("[]")
+    many = "" if param.nargs == 1 or name.endswith("...") else "..."
+    return f"{name}{many}" if param.required else f"[{name}{many}]"
+
 
 def topic() -> typer.Typer:
     """A topic's commands, under their literal names."""

@@ -44,7 +44,8 @@ class State:
     def ask(self, prompt: str, flags: str, *, hidden: bool = False) -> str:
         """Ask for a value; without a terminal fail with the flags to use instead."""
         if not self.terminal():
-            raise CliError(f"There is no terminal to ask for {prompt.strip(': ')}: use {flags}")
+            what = f"for {prompt.strip(': ')}" if prompt.strip("> ") else "you"
+            raise CliError(f"There is no terminal to ask {what}: use {flags}")
         if hidden and self.stdin is sys.stdin:
             import getpass
 

@@ -1,5 +1,6 @@
 """`events`: what happened, and what happens (DESIGN 5)."""
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,5 +52,6 @@ def _line(event: "Told") -> str:
 
 
 def _short(value: object) -> str:
-    text = str(value)
-    return repr(text) if " " in text or not text else text
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=False) if " " in value or not value else value

@@ -1,5 +1,8 @@
 """The HTTP client: one request in, one decoded answer or one error out (cli.md 3)."""
 
+import errno
+import os
+import re
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -234,7 +237,25 @@ class _network:
         if isinstance(fault, aiohttp.InvalidURL):
             raise CliError(f"This is no URL: {fault}") from fault
         if isinstance(fault, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-            raise Lost(str(fault) or "cannot connect", sent=False) from fault
+            raise Lost(_unreached(fault), sent=False) from fault
         if isinstance(fault, aiohttp.ClientError | TimeoutError | OSError):
             text = str(fault) or type(fault).__name__
             raise Lost(f"the connection was lost: {text}", sent=self._sent) from fault
+
+
+def _unreached(fault: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> str:
+    """Who could not be reached and why, in the system's own words."""
+    if not isinstance(fault, aiohttp.ClientConnectorError):
+        return str(fault) or "cannot connect"
+    text = f"Cannot connect to {fault.host}:{fault.port}"
+    if isinstance(fault, aiohttp.ClientConnectorCertificateError):
+        why = getattr(fault.certificate_error, "verify_message", "") or str(fault)
+        return f"{text}: {why}. A certificate of your own is let pass with `--ssl-verify=false`."
+    reason = str(fault.os_error)
+    # Several addresses were tried: said once when all answered alike.
+    numbers = set(re.findall(r"\[Errno (\d+)\]", reason))
+    if len(numbers) == 1:
+        number = int(numbers.pop())
+        running = " Is the platform running?" if number == errno.ECONNREFUSED else ""
+        return f"{text}: {os.strerror(number)}.{running}"
+    return f"{text}: {fault.os_error.strerror or reason}"

@@ -65,6 +65,9 @@ async def test_a_404_says_how_the_name_was_found(ada: Person) -> None:
     )
     ada.server.says("GET /v2/apps/x/pods/", 404, "No App matches the given query.")
     assert (await ada.types("ps", "-a", "x")).err == "Error: No App matches the given query.\n"
+    ada.server.says("GET /v2/apps/work/releases/v9/", 404, "No Release matches the given query.")
+    shown = await ada.types("releases:info", "v9")
+    assert shown.err == "Error: No Release matches the given query.\n"
 
 
 async def test_git_remote(ada: Person) -> None:

@@ -129,7 +129,7 @@ async def test_events(ada: Person) -> None:
     ada.server.answers["GET /v2/events"] = answer
     shown = await ada.types("events", "-a", "blog", "--type", "deploy.done", "--since", "e-0")
     assert shown.out.splitlines()[0] == (
-        "e-1 2027-02-01T09:12:44.000000Z blog release.created by ada version=1 summary='ada did it'"
+        'e-1 2027-02-01T09:12:44.000000Z blog release.created by ada version=1 summary="ada did it"'
     )
     query = ada.server.paths()[-1].partition("?")[2]
     assert query == "since=e-0&type=deploy.done&app=blog&follow=false"

@@ -227,7 +227,9 @@ async def test_nobody_there_is_told_at_once(ada: Person) -> None:
     ada.logged_in()
     shown = await ada.types("rollback", "-a", "blog")
     assert (shown.code, keys) == (1, [])
-    assert shown.err.startswith("Error: Cannot connect to host 127.0.0.1:1")
+    assert shown.err == (
+        "Error: Cannot connect to 127.0.0.1:1: Connection refused. Is the platform running?\n"
+    )
 
 
 async def test_a_platform_that_is_away_is_not_taken_for_an_original_one(ada: Person) -> None:
