@@ -43,13 +43,11 @@ PUBLISH: dict[str, set[str]] = {
     "deis.rpc.controller.apps.list": {G, B, P},
     "deis.rpc.controller.certificate.read": {G, B, X, P},
     "deis.rpc.controller.apps.alive": {G, B, R, L, P},
-    "deis.rpc.controller.status.read": {G, B, M, P},
     "deis.rpc.runtime.app.apply": {C, B, P},
     "deis.rpc.logger.logs.tail": {C, P},
     "deis.rpc.gateway.x.y": {P},
     "deis.rpc.builder.x.y": {P},
     "deis.rpc.router.x.y": {P},
-    "deis.rpc.router.status.read": {M, P},
     "deis.rpc.manager.x.y": {P},
     "deis.log.blog": {C, B, R},
     "deis.buildlog.blog.b1": {B},
@@ -105,14 +103,18 @@ PUBLISH: dict[str, set[str]] = {
     "$JS.ACK.hub.acct.REPORTS.controller.1.2.3.4.5": {C},
     **{f"$SRV.{verb}": {M, P} for verb in users.MICRO},
     **{f"$SRV.{verb}.router": {P} for verb in users.MICRO},
-    **{f"_INBOX_{name}.x.y": {name} for name in SERVICES},
+    f"_INBOX_{G}.x.y": {G, C},
+    f"_INBOX_{C}.x.y": {C, R, L},
+    f"_INBOX_{B}.x.y": {B, C, R},
+    **{f"_INBOX_{name}.x.y": {name, C} for name in (R, X, L)},
+    **{f"_INBOX_{name}.x.y": set(SERVICES) for name in (M, P)},
     f"_INBOX_{BOT}.x.y": set(),
     "_INBOX.x.y": set(),
     "$SYS.REQ.SERVER.PING": set(),
     "anything": set(),
 }
-"""A subject of every family, and who may publish to it. A service answers any inbox it was asked
-from, but may not address one."""
+"""A subject of every family, and who may publish to it. A service may address the inboxes of those
+who may ask it, which it cannot guess: so it answers."""
 
 SUBSCRIBE: dict[str, set[str]] = {
     "deis.event.>": {G, B, P},
@@ -365,6 +367,39 @@ async def test_an_automation_is_added_to_a_running_server(tmp_path: Path) -> Non
             await client.close()
         assert await controller.stream_bounds("EVENTS") == (1, 1)
         assert await controller.ready(), "a reload cuts off nobody whose rights stay"
+
+
+async def test_a_reload_cuts_off_neither_a_request_nor_a_stream(tmp_path: Path) -> None:
+    """What `automation add` and the end of an application do to a platform at work."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def slowly(received: object) -> Answer:
+        asked.set()
+        await answer.wait()
+        return Answer(b"yes")
+
+    info = ServiceInfo(name=C, version="1.0.0")
+    async with (
+        guarded(tmp_path) as server,
+        server.bus(C) as controller,
+        server.bus(G) as gateway,
+        server.bus(R) as runtime,
+        controller.serve(info, {"deis.rpc.controller.apps.list": slowly}),
+    ):
+        near = await gateway.open_stream("s1", "opener")
+        far = await runtime.open_stream("s1", "acceptor")
+        subject = "deis.rpc.controller.apps.list"
+        waiting = asyncio.create_task(gateway.request(subject, b"", {}, PATIENCE))
+        await asked.wait()
+        server.automations.append(users.Automation("bot", "secret"))
+        server.reload()
+        await until(lambda: lets_in(server.running.url, BOT, "secret"), "the new user")
+        answer.set()
+        assert await waiting == Answer(b"yes")
+        await far.send(b"still here")
+        assert (await one(near.frames())).data == b"still here"
+        await asyncio.gather(near.close(), far.close())
+        assert [bus.counts.disconnects for bus in (controller, gateway, runtime)] == [0, 0, 0]
 
 
 async def test_a_reader_cannot_take_messages_of_others(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Users of the bus and what each may do, as data; the server's configuration from it (pure).
 
 A service publishes and subscribes to what it works with and nothing else (DESIGN 4, Rights).
-Everybody hears only inboxes of its own prefix, `_INBOX_<user>`. An answer goes to the inbox of
-whoever asked because the server lets a receiver answer (`allow_responses`).
+Everybody hears only inboxes of its own prefix, `_INBOX_<user>`; who is asked may publish to the
+inboxes of who may ask it, whose names nobody can guess. Not by the server's `allow_responses`: a
+reload, so each `automation add`, would forget the requests whose answers are still due.
 """
 
 import json
@@ -15,8 +16,6 @@ from deis_bus.streams import BUCKETS, BUILDLOGS, DEAD, EVENTS, REPORTS, ROUTERS,
 
 OPERATOR = "platform"
 """Who `deis-platform` itself is on the bus."""
-ANSWER_SECONDS = 300
-"""How long after a request its answer may come."""
 
 Rules = tuple[str, ...]
 
@@ -171,7 +170,6 @@ _SERVICES: dict[str, Rights] = {
     ),
     "manager": Rights(
         publish=(
-            "deis.rpc.*.status.read",
             subjects.REPORTS,
             *(f"$SRV.{verb}" for verb in MICRO),
             *_read(DEAD.name),
@@ -202,15 +200,27 @@ def rights(user: str, automations: Iterable[str] = ()) -> Rights:
     """What a service may do; `automations` are the names whose consumers are not for readers."""
     own = _SERVICES[user]
     served: Rules = ()
+    durables: list[str] = []
     if user != OPERATOR:
         served = (RPC.format(user),)
-    durables = [name for name in EVENT_WORKERS if name != user]
-    if user != OPERATOR:
-        durables += [consumer(name) for name in automations]
+    if set(_read(EVENTS.name)) <= set(own.publish):
+        durables += EVENT_WORKERS
+        if user != OPERATOR:
+            durables += [consumer(name) for name in automations]
     return Rights(
-        (*own.publish, f"{inbox(user)}.>"),
+        (*own.publish, f"{inbox(user)}.>", *_answer(user)),
         (*own.subscribe, *served, *_found(user), f"{inbox(user)}.>"),
         _deny(EVENTS.name, durables),
+    )
+
+
+def _answer(service: str) -> Rules:
+    """Rights to answer: the inboxes of those who may ask this service, or who it is."""
+    asked = ("deis.rpc.>", RPC.format(service)[:-1], "$SRV.")
+    return tuple(
+        f"{inbox(user)}.>"
+        for user, own in _SERVICES.items()
+        if user != service and any(subject.startswith(asked) for subject in own.publish)
     )
 
 
@@ -233,28 +243,26 @@ def render_users(
     """The users of the server's configuration; raises KeyError for a name that is no service."""
     outside = list(automations)
     names = [automation.name for automation in outside]
-    users = [_user(name, word, rights(name, names), True) for name, word in passwords.items()]
+    users = [_user(name, word, rights(name, names)) for name, word in passwords.items()]
     for automation in outside:
         user = consumer(automation.name)
-        users.append(_user(user, automation.password, automation_rights(automation.name), False))
+        users.append(_user(user, automation.password, automation_rights(automation.name)))
     return users
 
 
 def authorization(passwords: Mapping[str, str], automations: Iterable[Automation] = ()) -> str:
     """The `authorization` block; it holds passwords, so it belongs in a file of mode 0600.
 
-    A running server takes a changed block in at SIGHUP; connections whose user is gone or whose
-    rights changed are closed by it.
+    A running server takes a changed block in at SIGHUP: connections whose user is gone are closed,
+    those whose rights changed stay open under their new rights.
     """
     users = render_users(passwords, automations)
     return "authorization: " + json.dumps({"users": users}, indent=1) + "\n"
 
 
-def _user(name: str, password: str, allowed: Rights, answers: bool) -> dict[str, object]:
-    permissions: dict[str, object] = {
+def _user(name: str, password: str, allowed: Rights) -> dict[str, object]:
+    permissions = {
         "publish": {"allow": list(allowed.publish), "deny": list(allowed.deny)},
         "subscribe": {"allow": list(allowed.subscribe)},
     }
-    if answers:
-        permissions["allow_responses"] = {"max": 1, "expires": f"{ANSWER_SECONDS}s"}
     return {"user": name, "password": password, "permissions": permissions}

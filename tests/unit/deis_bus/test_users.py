@@ -52,6 +52,16 @@ def test_a_reader_of_events_never_touches_an_automation() -> None:
         assert may(denied, f"$JS.API.CONSUMER.{verb}.EVENTS.automation-mailer")
 
 
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in ("gateway", OPERATOR)])
+def test_who_reads_no_events_is_not_told_of_automations(name: str) -> None:
+    assert rights(name, ["mailer"]) == rights(name)
+
+
+def test_an_answer_goes_to_those_who_may_ask_and_to_nobody_else() -> None:
+    asked = {o for o in SERVICES if may(rights("logger").publish, f"_INBOX_{o}.x")}
+    assert asked == {"logger", "controller", "manager", OPERATOR}
+
+
 def test_an_automation_publishes_nothing_but_fetch_and_ack() -> None:
     allowed = users.automation_rights("mailer")
     assert all(
@@ -73,4 +83,3 @@ def test_the_block_for_the_server_is_json_and_complete() -> None:
         ("logger", "s3"),
         ("automation-mailer", "s4"),
     ]
-    assert ["allow_responses" in user["permissions"] for user in told] == [True, False]
