@@ -122,16 +122,29 @@ async def test_a_data_folder_that_other_users_cannot_reach_is_refused(data: Path
     assert names(data) == []
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
+async def test_a_data_folder_where_we_may_not_look_is_refused(data: Path) -> None:
+    closed(data)
+    data.chmod(0)
+    assert await refused(data / "below") == [
+        f"deis-platform: data folder {data}/below cannot be made in {data}: choose another with"
+        " --data"
+    ]
+    data.chmod(0o700)
+
+
 async def test_wrong_settings_are_all_named(data: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "deis_services.main", "up", "--data", str(data),
         stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"DEIS_PORT": "eighty", "DEIS_PROCESSES": "perhaps"},
+        env=os.environ
+        | {"DEIS_PORT": "eighty", "DEIS_PROCESSES": "perhaps", "DEIS_LOG_LEVEL": "loud"},
     )  # fmt: skip
     _, errors = await process.communicate()
     assert process.returncode == 2
     assert "DEIS_PORT: expected a whole number" in errors.decode()
     assert "DEIS_PROCESSES: expected true or false" in errors.decode()
+    assert "DEIS_LOG_LEVEL: expected one of debug, info, warning, error" in errors.decode()
 
 
 async def test_a_second_platform_on_the_same_data_is_refused(data: Path) -> None:

@@ -9,7 +9,9 @@ FORMATS = ("plain", "json")
 LEVELS = ("debug", "info", "warning", "error")
 
 
-def _one_of(*words: str) -> Callable[[str], str]:
+def one_of(*words: str) -> Callable[[str], str]:
+    """Reads a setting that is one of these words."""
+
     def parse(text: str) -> str:
         if text.lower() not in words:
             raise ValueError(f"expected one of {', '.join(words)}")
@@ -74,5 +76,5 @@ class PlatformSettings:
 class LogSettings:
     """How a service logs."""
 
-    format: str = env("DEIS_LOG_FORMAT", "plain", parse=_one_of(*FORMATS), help="plain or json")
-    level: str = env("DEIS_LOG_LEVEL", "info", parse=_one_of(*LEVELS), help=", ".join(LEVELS))
+    format: str = env("DEIS_LOG_FORMAT", "plain", parse=one_of(*FORMATS), help="plain or json")
+    level: str = env("DEIS_LOG_LEVEL", "info", parse=one_of(*LEVELS), help=", ".join(LEVELS))

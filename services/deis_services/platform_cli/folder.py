@@ -62,7 +62,7 @@ def problems(path: Path) -> list[str]:
             f"data folder {path} lies below {closed}, which only its owner may enter: as root,"
             " choose another with --data"
         ]
-    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    existing = next(folder for folder in (path, *path.parents) if _seen(folder))
     if existing == path:
         found = _of_existing(path)
         if found:
@@ -122,6 +122,14 @@ def in_use(path: Path) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def _seen(path: Path) -> bool:
+    """Whether it exists, as far as this user may look."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def _of_existing(path: Path) -> list[str]:

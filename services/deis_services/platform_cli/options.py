@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from deis_platform.groups import LEVELS, one_of
 from deis_platform.settings import env
 
 ROOTS_FOLDER = Path("/var/lib/deis-workflow")
@@ -21,7 +22,9 @@ class Options:
     ssh_port: int = env("DEIS_SSH_PORT", 2222, help="git over SSH; 0: any free port")
     processes: bool = env("DEIS_PROCESSES", False, help="each service as its own process")
     domain: str = env("DEIS_DOMAIN", "localhost", help="domain of the platform")
-    log_level: str = env("DEIS_LOG_LEVEL", "info", help="what goes into the log")
+    log_level: str = env(
+        "DEIS_LOG_LEVEL", "info", parse=one_of(*LEVELS), help="what goes into the log"
+    )
     nats_url: str = env("DEIS_NATS_URL", "", help="an outside NATS in place of our own")
     nats_server: str = env("DEIS_NATS_SERVER", "", help="nats-server to run")
     database_url: str = env("DEIS_DATABASE_URL", "", help="an outside PostgreSQL")
