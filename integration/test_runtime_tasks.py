@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from deis_bus.clock import new_id
-from deis_bus.contracts.runtime import Artifact, BuildRun, RunTask
+from deis_bus.contracts.runtime import Artifact, BuildJoin, BuildRun, RunTask
 from deis_bus.errors import Refused, StreamClosed
 from deis_bus.events.processes import RunEnded
 from deis_bus.jetstream import JetStreamBus, connect
@@ -416,3 +416,40 @@ async def test_nothing_starts_while_the_service_stops(rig: Rig) -> None:
     with pytest.raises(Refused):
         await rig.tasks.run(rig.task("true", new_id()))
     await rig.idle()
+
+
+async def test_a_build_whose_stream_was_lost_is_joined_again(rig: Rig) -> None:
+    go = rig.here.folder / "go"
+    wait = f"echo first; until test -e {go}; do sleep 0.05; done; echo second"
+    rig.source({"Procfile": "web: true\n", "bin/pre-compile": f"#!/bin/sh\n{wait}\n"})
+    async with rig.building() as lost:
+        heard = Heard()
+        listening = asyncio.create_task(heard.listen(lost))
+        await until(lambda: b"first" in heard.out, "its start")
+        again = await rig.client.open_stream(new_id(), "opener")
+        rig.tasks.join(BuildJoin(id="p-1", stream=again.id, heard=len(heard.out)))
+        listening.cancel()
+        await asyncio.wait({listening})
+    # The end of the first stream gave nothing up: there is a newer listener.
+    go.touch()
+    rest = await Heard().listen(again)
+    await again.close()
+    assert rest.code == 0
+    whole = await joined(rig, 0)
+    assert whole.out == heard.out + rest.out
+    assert whole.out.count(b"first\n") == whole.out.count(b"second\n") == 1
+    assert (await joined(rig, len(whole.out))).code == 0
+    with pytest.raises(Refused) as caught:
+        rig.tasks.join(BuildJoin(id="p-2", stream=new_id(), heard=0))
+    assert caught.value.code == 404
+    await rig.idle()
+
+
+async def joined(rig: Rig, heard: int) -> Heard:
+    """The kept output of a build that has ended."""
+    stream = await rig.client.open_stream(new_id(), "opener")
+    rig.tasks.join(BuildJoin(id="p-1", stream=stream.id, heard=heard))
+    try:
+        return await Heard().listen(stream)
+    finally:
+        await stream.close()

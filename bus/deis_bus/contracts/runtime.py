@@ -174,12 +174,24 @@ class BuildStop(msgspec.Struct, frozen=True):
     id: str
 
 
+class BuildJoin(msgspec.Struct, frozen=True, kw_only=True):
+    """Hear a build again after its stream was lost: its output from byte `heard` on, and its end.
+
+    A build that has ended is kept for a while. Refused 404 where there is none of that id.
+    """
+
+    id: str
+    stream: str
+    heard: int
+
+
 APPLY = Method("runtime", "app.apply", AppSpec, Empty)
 REMOVE = Method("runtime", "app.remove", AppRef, Empty)
 STATUS = Method("runtime", "app.status", AppRef, AppStatus)
 RESTART = Method("runtime", "app.restart", Restart, Restarted)
 RUN = Method("runtime", "task.run", RunTask, Empty)
 BUILD = Method("runtime", "task.build", BuildRun, Empty)
+BUILD_JOIN = Method("runtime", "task.join", BuildJoin, Empty)
 BUILD_STOP = Method("runtime", "task.stop", BuildStop, Empty)
 
 

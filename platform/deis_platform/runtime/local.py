@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from deis_bus.contracts.runtime import (
     APPLY,
     BUILD,
+    BUILD_JOIN,
     BUILD_STOP,
     HELD,
     REMOVE,
@@ -15,6 +16,7 @@ from deis_bus.contracts.runtime import (
     AppRef,
     AppSpec,
     AppStatus,
+    BuildJoin,
     BuildRun,
     BuildStop,
     HeldApps,
@@ -68,6 +70,10 @@ class LocalRuntime:
     async def build(self, task: BuildRun) -> None:
         """Start a build. Raises Refused 409 `running` when that id runs."""
         await call(self._bus, BUILD, task, seconds=CALL_SECONDS)
+
+    async def join_build(self, join: BuildJoin) -> None:
+        """Hear a build again. Raises Refused 404 where the service knows none of that id."""
+        await call(self._bus, BUILD_JOIN, join, seconds=CALL_SECONDS)
 
     async def stop_build(self, task_id: str) -> None:
         """End a build that may still run."""

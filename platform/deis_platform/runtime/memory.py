@@ -14,6 +14,7 @@ from deis_bus.contracts.runtime import (
     AppRef,
     AppSpec,
     AppStatus,
+    BuildJoin,
     BuildRun,
     Instance,
     Process,
@@ -204,6 +205,11 @@ class MemoryRuntime:
             return await self.build_program(task, stream)
 
         await self._start(task.id, task.stream, program)
+
+    async def join_build(self, join: BuildJoin) -> None:
+        """Refused: what was printed is not kept here."""
+        self._check()
+        raise Refused(404, f"no output of build {join.id} is kept")
 
     async def stop_build(self, task_id: str) -> None:
         """Cancel it."""

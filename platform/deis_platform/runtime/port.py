@@ -13,6 +13,7 @@ from deis_bus.contracts.runtime import (
     AppRef,
     AppSpec,
     AppStatus,
+    BuildJoin,
     BuildRun,
     Instance,
     Restart,
@@ -57,6 +58,9 @@ class Runtime(Protocol):
 
     async def build(self, task: BuildRun) -> None:
         """Start a build; its byte stream carries output and exit code."""
+
+    async def join_build(self, join: BuildJoin) -> None:
+        """Go on with a build's output over another stream. Raises Refused 404 where it is unknown."""
 
     async def stop_build(self, task_id: str) -> None:
         """End a build that may still run."""

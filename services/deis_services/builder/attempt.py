@@ -12,7 +12,7 @@ from deis_bus import subjects
 from deis_bus.clock import new_id, timestamp
 from deis_bus.codec import encode
 from deis_bus.contracts.push import BuildTask, PushRenew
-from deis_bus.contracts.runtime import BuildRun
+from deis_bus.contracts.runtime import BuildJoin, BuildRun
 from deis_bus.envelope import Envelope
 from deis_bus.errors import BusError, Refused, StreamClosed, Transient
 from deis_bus.events.builds import BuildDone, BuildFailed
@@ -92,29 +92,66 @@ class Attempt:
     async def _build(self, output: OutputLog) -> BuildDone | BuildFailed | None:
         """What came of it; None where nobody can say."""
         limit = self._task.time_limit_seconds
-        stream_id = new_id()
-        try:
-            stream = await self._shop.bus.open_stream(stream_id, "opener")
-        except Transient as fault:
-            log.warning("no byte stream for a build", fault=str(fault))
-            return None
         try:
             async with asyncio.timeout(limit):
-                await self._start(stream_id)
-                code = await _relay(stream, output)
+                code = await self._code(output)
         except TimeoutError:
             await self._stop_task()
             return self._failed(f"The build ran longer than {words(limit)}, stopping build")
         except Refused as fault:
             return self._failed(f"The build cannot be started: {fault.detail}")
-        except StreamClosed as fault:
+        except CutOff as fault:
             log.warning("a build was cut off", fault=str(fault))
             return None
-        finally:
-            await stream.close()
         if code:
             return self._failed(f"The build exited with code {code}, stopping build")
         return await self._done()
+
+    async def _code(self, output: OutputLog) -> int:
+        """Start it and hear it to its exit code, over as many streams as outages leave it.
+
+        Raises Refused where it cannot be started, CutOff where nobody can say how it ended.
+        """
+        hearing = Hearing(output)
+        async with contextlib.AsyncExitStack() as streams:
+            stream = await self._stream(streams)
+            await self._start(stream.id)
+            while True:
+                try:
+                    return await hearing.of(stream)
+                except StreamClosed as fault:
+                    log.info("a build is joined again", fault=str(fault))
+                    stream = await self._joined(streams, hearing.heard)
+
+    async def _joined(self, streams: contextlib.AsyncExitStack, heard: int) -> ByteStream:
+        """Another stream, once bus and runtime are there. The lost one stays open until then:
+        its close gives the build up, unless the runtime has a newer listener."""
+        for pause in delays(ceiling=1.0):
+            stream = await self._stream(streams)
+            join = BuildJoin(id=self._id, stream=stream.id, heard=heard)
+            try:
+                await self._shop.runtime.join_build(join)
+            except Transient as fault:
+                log.info("the runtime is away, the build is joined later", fault=str(fault))
+                await asyncio.sleep(pause)
+            except Refused as fault:
+                raise CutOff(fault.detail) from fault
+            else:
+                return stream
+        raise TypeError("delays never end")
+
+    async def _stream(self, streams: contextlib.AsyncExitStack) -> ByteStream:
+        """A byte stream's own end, as soon as the bus is there; closed with the others."""
+        for pause in delays(ceiling=1.0):
+            try:
+                stream = await self._shop.bus.open_stream(new_id(), "opener")
+            except Transient as fault:
+                log.info("no byte stream for a build", fault=str(fault))
+                await asyncio.sleep(pause)
+            else:
+                streams.push_async_callback(stream.close)
+                return stream
+        raise TypeError("delays never end")
 
     async def _start(self, stream_id: str) -> None:
         """Tell the runtime, however often it takes. Raises Refused."""
@@ -217,14 +254,27 @@ class Attempt:
                 await self._shop.runtime.stop_build(self._id)
 
 
-async def _relay(stream: ByteStream, output: OutputLog) -> int:
-    """Output until the exit code. Raises StreamClosed where that never comes."""
-    async with contextlib.aclosing(stream.frames()) as frames:
-        async for frame in frames:
-            if frame.kind == "data":
-                await output.write(frame.data)
-            elif frame.kind == "exit":
-                return frame.code
-            elif frame.kind == "cancel":
-                raise StreamClosed(frame.text or "the build was cancelled")
-    raise StreamClosed("the build ended without an exit code")
+class CutOff(Exception):
+    """Nobody can say how the build ended."""
+
+
+class Hearing:
+    """Output on its way to the log; `heard` counts its bytes."""
+
+    def __init__(self, output: OutputLog) -> None:
+        self.heard = 0
+        self._output = output
+
+    async def of(self, stream: ByteStream) -> int:
+        """Until the exit code. Raises CutOff where the runtime ended it, StreamClosed where only
+        the stream was lost."""
+        async with contextlib.aclosing(stream.frames()) as frames:
+            async for frame in frames:
+                if frame.kind == "data":
+                    self.heard += len(frame.data)
+                    await self._output.write(frame.data)
+                elif frame.kind == "exit":
+                    return frame.code
+                elif frame.kind == "cancel":
+                    raise CutOff(frame.text or "the build was cancelled")
+        raise StreamClosed("the stream ended without an exit code")

@@ -7,6 +7,7 @@ from deis_bus.clock import new_id
 from deis_bus.contracts.runtime import (
     APPLY,
     BUILD,
+    BUILD_JOIN,
     BUILD_STOP,
     HELD,
     REMOVE,
@@ -16,6 +17,7 @@ from deis_bus.contracts.runtime import (
     AppRef,
     AppSpec,
     AppStatus,
+    BuildJoin,
     BuildRun,
     BuildStop,
     HeldApps,
@@ -46,6 +48,7 @@ class Endpoints:
             HELD: self.held,
             RUN: self.run,
             BUILD: self.build,
+            BUILD_JOIN: self.join_build,
             BUILD_STOP: self.stop_build,
         }
 
@@ -79,6 +82,11 @@ class Endpoints:
     async def build(self, task: BuildRun, _: Context) -> Empty:
         """Start a build."""
         await self._tasks.build(task)
+        return Empty()
+
+    async def join_build(self, join: BuildJoin, _: Context) -> Empty:
+        """Hear a build again."""
+        self._tasks.join(join)
         return Empty()
 
     async def stop_build(self, task: BuildStop, _: Context) -> Empty:

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from deis_bus.errors import StreamClosed
-from deis_bus.ports import ByteStream, Frame
+from deis_bus.ports import Frame
 from deis_services.runtime.spawn import Child
 
 CHUNK = 64 * 1024
@@ -37,6 +37,17 @@ class Bounds:
     that is lost changes nothing; only one that cancels ends it."""
 
 
+class Line(Protocol):
+    """What a relay needs of a byte stream."""
+
+    async def send(self, data: bytes, channel: int = 1) -> None:
+        """Output. Raises StreamClosed where nobody hears it any more."""
+
+    def frames(self) -> AsyncIterator[Frame]:
+        """Input and orders. Raises StreamClosed where the other end was lost."""
+        ...
+
+
 @dataclass(frozen=True)
 class End:
     """How a task ended: by itself with a code, or because of `words`."""
@@ -48,7 +59,7 @@ class End:
 class Relay:
     """One child and one stream."""
 
-    def __init__(self, child: Child, stream: ByteStream, bounds: Bounds) -> None:
+    def __init__(self, child: Child, stream: Line, bounds: Bounds) -> None:
         self._child = child
         self._stream = stream
         self._bounds = bounds

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from deis_bus.clock import timestamp
-from deis_bus.contracts.runtime import BuildRun, Instance, RunTask
+from deis_bus.contracts.runtime import BuildJoin, BuildRun, Instance, RunTask
 from deis_bus.errors import BusError, Refused, Transient
 from deis_bus.events.processes import RunEnded
 from deis_bus.ports import Bus, ByteStream
@@ -26,15 +26,19 @@ from deis_services.runtime.build_environment import passed, told
 from deis_services.runtime.relay import Bounds, End, Relay
 from deis_services.runtime.reports import Reports
 from deis_services.runtime.spawn import CannotStart, Command, spawn
+from deis_services.runtime.spool import Spool
 from deis_services.runtime.workspace import Workspace
 
 log = get_logger(__name__)
 
 STOP_SECONDS = 5.0
+KEPT_SECONDS = 300.0
+"""How long the output of an ended build is kept for a builder that has lost its stream."""
 MEGABYTE = 1024 * 1024
 BUILDER = (sys.executable, "-I", "-m", "deis_services.slugbuilder")
 T = TypeVar("T")
 Work = Callable[[ByteStream], Coroutine[Any, Any, End]]
+Whole = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,9 @@ class Tasks:
         self._reports = reports
         self._build_environ = passed(build_env, environ)
         self._running: dict[str, Running] = {}
+        self._spools: dict[str, Spool] = {}
+        """Of each build that runs, or ended a while ago."""
+        self._players: set[asyncio.Task[None]] = set()
         self._ending = False
 
     async def run(self, task: RunTask) -> None:
@@ -80,14 +87,26 @@ class Tasks:
             started=timestamp(),
         )
         work = functools.partial(self._run, task)
-        await self._begin(f"run {task.instance}", task.stream, task.appuuid, work, instance)
+        key = f"run {task.instance}"
+        whole = functools.partial(self._whole, key, task.stream, work)
+        self._begin(key, task.appuuid, whole, instance)
 
     async def build(self, task: BuildRun) -> None:
         """Start a build. Raises Refused 409 `running` while one of that id runs."""
         if task.kind not in ("", "buildpack"):
             raise Refused(400, f"This platform makes no builds of kind {task.kind}")
-        work = functools.partial(self._build, task)
-        await self._begin(f"build {task.id}", task.stream, task.appuuid, work)
+        spool = Spool()
+        whole = functools.partial(self._whole_build, task, spool)
+        self._begin(f"build {task.id}", task.appuuid, whole)
+        self._spools[task.id] = spool
+        self._play(spool, task.stream, 0)
+
+    def join(self, join: BuildJoin) -> None:
+        """Go on with a build's output over another stream. Raises Refused 404 where none is kept."""
+        spool = self._spools.get(join.id)
+        if spool is None:
+            raise Refused(404, f"no output of build {join.id} is kept")
+        self._play(spool, join.stream, join.heard)
 
     async def stop(self, build: str) -> None:
         """End a build with everything it started; returns once it is gone."""
@@ -110,7 +129,13 @@ class Tasks:
         """End everything, bounded; nothing is started any more."""
         self._ending = True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._end(*self._running), STOP_SECONDS)
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._end(*self._running)
+                await asyncio.gather(*self._players)
+        players = tuple(self._players)
+        for player in players:
+            player.cancel()
+        await asyncio.gather(*players, return_exceptions=True)
 
     async def _end(self, *keys: str) -> None:
         ending = [self._running[key] for key in keys if key in self._running]
@@ -119,15 +144,13 @@ class Tasks:
         if ending:
             await asyncio.wait({one.whole for one in ending})
 
-    async def _begin(
-        self, key: str, stream: str, appuuid: str, work: Work, instance: Instance | None = None
-    ) -> None:
+    def _begin(self, key: str, appuuid: str, work: Whole, instance: Instance | None = None) -> None:
         if self._ending:
             raise Refused(503, "the runtime is stopping")
         if key in self._running:
             raise Refused(409, f"{key} is running already", "running")
         stop = asyncio.Event()
-        whole = asyncio.create_task(self._whole(key, stream, work, stop), name=key)
+        whole = asyncio.create_task(work(stop), name=key)
         self._running[key] = Running(whole=whole, stop=stop, appuuid=appuuid, instance=instance)
         whole.add_done_callback(functools.partial(self._forget, key))
 
@@ -143,13 +166,35 @@ class Tasks:
             log.warning("task without a stream", task=key, fault=str(fault))
             return
         try:
-            await _tell(stream, await _unless(stop, work(stream)))
-        except (CannotStart, Refused, Transient) as fault:
-            log.info("task cannot run", task=key, fault=str(fault))
-            await stream.cancel(str(fault))
-        except OSError as fault:
-            log.warning("task cannot run", task=key, fault=str(fault))
-            await stream.cancel(f"This machine cannot run it: {fault.strerror}")
+            await _tell(stream, await _outcome(key, _unless(stop, work(stream))))
+        finally:
+            await stream.close()
+
+    async def _whole_build(self, task: BuildRun, spool: Spool, stop: asyncio.Event) -> None:
+        end = End(1, "this machine failed to run it")
+        try:
+            end = await _outcome(f"build {task.id}", _unless(stop, self._build(task, spool)))
+        finally:
+            spool.finish(end)
+            asyncio.get_running_loop().call_later(KEPT_SECONDS, self._drop, task.id, spool)
+
+    def _drop(self, build: str, spool: Spool) -> None:
+        if self._spools.get(build) is spool:
+            del self._spools[build]
+
+    def _play(self, spool: Spool, stream_id: str, heard: int) -> None:
+        player = asyncio.create_task(self._played(spool, stream_id, heard), name="build output")
+        self._players.add(player)
+        player.add_done_callback(self._players.discard)
+
+    async def _played(self, spool: Spool, stream_id: str, heard: int) -> None:
+        try:
+            stream = await self._bus.open_stream(stream_id, "acceptor")
+        except BusError as fault:
+            log.warning("a build without a listener", fault=str(fault))
+            return
+        try:
+            await spool.play(stream, heard)
         finally:
             await stream.close()
 
@@ -186,7 +231,7 @@ class Tasks:
             event = RunEnded(instance=task.instance, exit_code=end.code)
             self._reports.tell(task.app, task.appuuid, event)
 
-    async def _build(self, task: BuildRun, stream: ByteStream) -> End:
+    async def _build(self, task: BuildRun, spool: Spool) -> End:
         bounds = Bounds(
             seconds=task.time_limit_seconds,
             late=f"The build took longer than {task.time_limit_seconds / 60:g} min and was ended",
@@ -198,11 +243,11 @@ class Tasks:
         )
         try:
             child = await spawn(await self._builder(task), self._keeper)
-            end = await Relay(child, stream, bounds).run()
+            end = await Relay(child, spool, bounds).run()
         finally:
             await self._workspace.build_done(task.id)
         if end.words:
-            await _say(stream, f"-----> {end.words}\n")
+            await spool.send(f"-----> {end.words}\n".encode())
         return End(end.code)
 
     async def _builder(self, task: BuildRun) -> Command:
@@ -239,6 +284,18 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, End]) -> End:
         await asyncio.wait({working, stopping})
 
 
+async def _outcome(key: str, work: Coroutine[Any, Any, End]) -> End:
+    """How it ended; what cannot run here has ended with words."""
+    try:
+        return await work
+    except (CannotStart, Refused, Transient) as fault:
+        log.info("task cannot run", task=key, fault=str(fault))
+        return End(1, str(fault))
+    except OSError as fault:
+        log.warning("task cannot run", task=key, fault=str(fault))
+        return End(1, f"This machine cannot run it: {fault.strerror}")
+
+
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """A thread cannot be cancelled: what comes after must not meet it still at work."""
     working = asyncio.create_task(work)
@@ -255,8 +312,3 @@ async def _tell(stream: ByteStream, end: End) -> None:
             await stream.cancel(end.words)
         else:
             await stream.exit(end.code)
-
-
-async def _say(stream: ByteStream, text: str) -> None:
-    with contextlib.suppress(BusError):
-        await stream.send(text.encode())
