@@ -1,5 +1,5 @@
 """React to every new release, without touching the platform: `deis-platform automation add NAME`
-prints the four values this needs. Run it with `--once N` to end after N releases."""
+prints the values this needs. Run it with `--once N` to end after N releases."""
 
 import asyncio
 import json
