@@ -1,6 +1,7 @@
 """Time stamps and identifiers as the bus writes them."""
 
 import datetime
+import secrets
 import uuid
 
 
@@ -16,3 +17,8 @@ def timestamp() -> str:
 def new_id() -> str:
     """A new random identity."""
     return str(uuid.uuid4())
+
+
+def new_trace() -> str:
+    """The beginning of a trace, as a `traceparent` (W3C trace context)."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

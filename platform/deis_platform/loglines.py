@@ -3,7 +3,6 @@
 import asyncio
 import datetime
 from collections import defaultdict
-from collections.abc import Coroutine
 
 from deis_bus import subjects
 from deis_bus.contracts.logs import APPUUID, MAX_DELAY_SECONDS, MAX_LINE_BYTES, MAX_LINES
@@ -11,6 +10,7 @@ from deis_bus.errors import Transient
 from deis_bus.ports import Bus
 from deis_platform.logs import get_logger
 from deis_platform.names import log_suffix
+from deis_platform.races import unless
 
 log = get_logger(__name__)
 
@@ -97,28 +97,14 @@ class LogShipper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send batches until stopped, then the rest."""
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            while not stop.is_set():
-                await _first(stopping, self._some.wait(), None)
-                await _first(stopping, self._many.wait(), MAX_DELAY_SECONDS)
-                await self._send()
-            await self._send()  # what came during the last one
-        finally:
-            stopping.cancel()
+        while not stop.is_set():
+            await unless(stop, self._some.wait())
+            await unless(stop, self._many.wait(), MAX_DELAY_SECONDS)
+            await self._send()
+        await self._send()  # what came during the last one
 
     async def _send(self) -> None:
         try:
             await self.flush()
         except Transient as fault:
             log.warning("log lines are lost", fault=str(fault), dropped=self.dropped)
-
-
-async def _first(
-    stopping: "asyncio.Task[bool]", other: Coroutine[None, None, bool], timeout: float | None
-) -> None:
-    task = asyncio.ensure_future(other)
-    try:
-        await asyncio.wait({stopping, task}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        task.cancel()

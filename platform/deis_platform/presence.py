@@ -5,10 +5,12 @@ import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from socket import gethostname
+from typing import Any
 
 from deis_bus.clock import timestamp
 from deis_bus.errors import Transient
-from deis_bus.ports import Bus, Endpoint, ServiceInfo
+from deis_bus.ports import Bus, ServiceInfo
+from deis_bus.rpc import Handler, Method, endpoints
 from deis_platform.logs import get_logger
 from deis_platform.runner import wait_for_stop
 
@@ -26,13 +28,13 @@ class Presence:
         bus: Bus,
         service: str,
         description: str,
-        endpoints: Mapping[str, Endpoint] | None = None,
+        handlers: Mapping[Method[Any, Any], Handler] | None = None,
     ) -> None:
         self.serving = asyncio.Event()
         """Set while requests are taken (those of an absent bus: from its return on)."""
         self._bus = bus
         self._info = service_info(service, description)
-        self._endpoints = dict(endpoints or {})
+        self._endpoints = endpoints(handlers or {}, _unexpected)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Be there until stopped."""
@@ -46,6 +48,11 @@ class Presence:
                 await wait_for_stop(stop, PAUSE_SECONDS)
             finally:
                 self.serving.clear()
+
+
+def _unexpected(subject: str, fault: Exception) -> None:
+    """A bug in a handler: the caller got a 500, the log has the rest."""
+    log.error("request failed", subject=subject, exc_info=fault)
 
 
 def service_info(name: str, description: str) -> ServiceInfo:

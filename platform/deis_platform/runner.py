@@ -119,7 +119,8 @@ def restarting(part: Part, pauses: Callable[[], Iterator[float]] = delays) -> Pa
 async def wait_for_stop(stop: asyncio.Event, seconds: float) -> bool:
     """Pause for that long, or less if `stop` is set; whether it is."""
     try:
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()
     except TimeoutError:
         return False
     return True

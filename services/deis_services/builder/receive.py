@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import secrets
 import uuid
 from pathlib import Path
 
 import structlog
 
+from deis_bus.clock import new_trace
 from deis_bus.contracts.push import (
     PUSH_CLOSE,
     PUSH_OPEN,
@@ -53,8 +53,9 @@ class Receiver:
         if not await self.objects.has_room():
             raise Refused(507, render.NO_ROOM)
         asked = PushOpen(fingerprint=fingerprint, app=app, holder=holder)
-        trace = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
-        return await call(self.bus, PUSH_OPEN, asked, seconds=RETRY_SECONDS, traceparent=trace)
+        return await call(
+            self.bus, PUSH_OPEN, asked, seconds=RETRY_SECONDS, traceparent=new_trace()
+        )
 
     async def receive(self, session: GitSession, app: str, stop: asyncio.Event) -> int:
         """Serve a push; gives the exit code. Raises Refused and Transient before git has begun."""

@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from typing import Any
 
 import structlog
 
@@ -12,6 +10,7 @@ from deis_bus.contracts.push import BUILD_TAKE, BuildTake, BuildTask
 from deis_bus.errors import Refused, Transient
 from deis_bus.rpc import call
 from deis_platform.metrics import Metrics
+from deis_platform.races import unless
 from deis_services.builder.attempt import Attempt, Workshop
 
 log = structlog.get_logger(__name__)
@@ -42,9 +41,8 @@ class BuildWorkers:
         """Take and build until stopped. A build that runs then is left: its lease runs out and
         another worker does it anew, since a builder that stops has seconds, not minutes."""
         async with asyncio.TaskGroup() as group:
-            stopping = group.create_task(stop.wait())
             while not stop.is_set():
-                await _first(stopping, self._slots.acquire())
+                await unless(stop, self._slots.acquire())
                 if stop.is_set():
                     return
                 self._woken.clear()
@@ -53,7 +51,7 @@ class BuildWorkers:
                     group.create_task(self._build(task, stop))
                 else:
                     self._slots.release()
-                    await _first(stopping, self._woken.wait(), self._poll_seconds)
+                    await unless(stop, self._woken.wait(), self._poll_seconds)
 
     async def _take(self) -> BuildTask:
         """The next task; an empty one when there is none, or nobody to ask."""
@@ -82,13 +80,3 @@ class BuildWorkers:
             self._ended.labels(how).inc()
             self._seconds.observe(seconds)
             log.info("build ended", how=how, seconds=round(seconds, 2))
-
-
-async def _first(
-    stopping: "asyncio.Task[bool]", other: Coroutine[Any, Any, object], timeout: float | None = None
-) -> None:
-    task = asyncio.ensure_future(other)
-    try:
-        await asyncio.wait({stopping, task}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        task.cancel()

@@ -1,16 +1,11 @@
 """The controller as a service: answers requests on every replica, reconciles on one (DESIGN 3)."""
 
 import asyncio
-import os
 from contextlib import AsyncExitStack
-from importlib.metadata import version
-from socket import gethostname
 
-from deis_bus.clock import timestamp
 from deis_bus.consumer import Consumer
 from deis_bus.errors import Transient
-from deis_bus.ports import Bus, ServiceInfo
-from deis_bus.rpc import endpoints
+from deis_bus.ports import Bus
 from deis_bus.streams import BUCKETS, STREAMS
 from deis_platform.buses import open_bus
 from deis_platform.crypto import Keyring
@@ -22,6 +17,7 @@ from deis_platform.logs import get_logger
 from deis_platform.metrics import LoopLag, Metrics
 from deis_platform.migrations import migrate
 from deis_platform.objects import open_objects
+from deis_platform.presence import Presence
 from deis_platform.retry import delays
 from deis_platform.runner import Part, run_parts, run_service, wait_for_stop
 from deis_platform.runtime.local import LocalRuntime
@@ -34,6 +30,7 @@ from deis_services.controller.term import LeaderTerm
 
 log = get_logger(__name__)
 
+ABOUT = "rules, state and the reconciler"
 SCHEMA = "deis_services.controller"
 """The package whose folder `sql` holds the migrations."""
 GRACE_SECONDS = 10.0
@@ -60,35 +57,6 @@ class Streams:
                 except Transient as fault:
                     log.warning("streams wait for the bus", fault=str(fault))
             await wait_for_stop(stop, ENSURE_SECONDS if made_at == connection else 0.2)
-
-
-class Serving:
-    """A part: answers requests."""
-
-    name = "requests"
-
-    def __init__(self, deps: Deps, metrics: Metrics) -> None:
-        self._bus = deps.bus
-        self._endpoints = endpoints(served(deps, metrics), _unexpected)
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Answer until stopped, once the bus is there."""
-        async with self._bus.serve(_info(), self._endpoints):
-            await stop.wait()
-
-
-def _unexpected(subject: str, fault: Exception) -> None:
-    log.error("request failed", subject=subject, exc_info=fault)
-
-
-def _info() -> ServiceInfo:
-    """How `nats micro ls` and the manager see this controller."""
-    return ServiceInfo(
-        name="controller",
-        version=version("deis-workflow"),
-        description="rules, state and the reconciler",
-        metadata={"started": timestamp(), "host": gethostname(), "pid": str(os.getpid())},
-    )
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -135,7 +103,7 @@ class Started:
         self._db = deps.db
         self._parts: tuple[Part, ...] = (
             Streams(deps.bus),
-            Serving(deps, metrics),
+            Presence(deps.bus, "controller", ABOUT, served(deps, metrics)),
             deps.shipper,
             EventRelay(deps.db, deps.bus),
             Consumer(deps.bus, DURABLE, reports, "reports", probe=deps.db.ready, around=line_of),

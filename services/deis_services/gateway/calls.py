@@ -1,14 +1,13 @@
 """One HTTP request as one request on the bus (DESIGN 4, Requests)."""
 
 import re
-import secrets
 
 import msgspec
 from aiohttp import web
 
 from deis_bus import rpc
 from deis_bus.api.table import ENDPOINTS
-from deis_bus.clock import new_id
+from deis_bus.clock import new_id, new_trace
 from deis_bus.contracts.http import NOTHING, ApiAnswer, ApiCall, method
 from deis_bus.errors import Refused, Transient
 from deis_bus.ports import Bus
@@ -91,8 +90,3 @@ def _text(raw: str) -> str:
 def prefers_async(prefer: str) -> bool:
     """Whether `Prefer` holds `respond-async` (RFC 7240)."""
     return any(part.split(";")[0].strip().lower() == "respond-async" for part in prefer.split(","))
-
-
-def new_trace() -> str:
-    """A trace of its own (W3C trace context)."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

@@ -1,12 +1,12 @@
 """Core messages of a subject until stopped, through times without a bus."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 from deis_bus import subjects
 from deis_bus.errors import Transient
 from deis_bus.ports import Bus, Received
+from deis_platform.races import unless
 from deis_platform.runner import wait_for_stop
 
 PAUSE_SECONDS = 0.5
@@ -14,18 +14,14 @@ PAUSE_SECONDS = 0.5
 
 async def listen(bus: Bus, subject: str, stop: asyncio.Event) -> AsyncIterator[Received]:
     """Messages as they come; what was sent while the bus was away is lost, as always here."""
-    stopped = asyncio.create_task(stop.wait())
-    try:
-        while not stop.is_set():
-            try:
-                async with bus.subscribe(subject) as subscription:
-                    messages = aiter(subscription)
-                    while (message := await _next(messages, stopped)) is not None:
-                        yield message
-            except Transient:
-                await asyncio.wait({stopped}, timeout=PAUSE_SECONDS)
-    finally:
-        stopped.cancel()
+    while not stop.is_set():
+        try:
+            async with bus.subscribe(subject) as subscription:
+                messages = aiter(subscription)
+                while (message := await unless(stop, anext(messages, None))) is not None:
+                    yield message
+        except Transient:
+            await wait_for_stop(stop, PAUSE_SECONDS)
 
 
 async def losses(bus: Bus, stop: asyncio.Event) -> AsyncIterator[None]:
@@ -35,18 +31,6 @@ async def losses(bus: Bus, stop: asyncio.Event) -> AsyncIterator[None]:
         if bus.counts.disconnects != seen:
             seen = bus.counts.disconnects
             yield
-
-
-async def _next(messages: AsyncIterator[Received], stopped: asyncio.Task[bool]) -> Received | None:
-    coming = asyncio.ensure_future(anext(messages, None))
-    try:
-        await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        if not coming.done():
-            coming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await coming
-    return None if coming.cancelled() else coming.result()
 
 
 def subject_of(app: str, kind: str) -> str:

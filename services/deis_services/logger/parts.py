@@ -11,8 +11,8 @@ from deis_bus.contracts.logs import DROP, FOLLOW, MAX_LINE_BYTES, TAIL, Drop, Fo
 from deis_bus.contracts.push import APPS_ALIVE, AppsAlive
 from deis_bus.errors import Refused, Transient
 from deis_bus.events.apps import AppDestroyed
-from deis_bus.ports import Bus, Endpoint
-from deis_bus.rpc import Context, Empty, Handler, Method, call, endpoints
+from deis_bus.ports import Bus
+from deis_bus.rpc import Context, Empty, Handler, Method, call
 from deis_bus.streams import EVENTS, Durable
 from deis_platform.logs import bound, get_logger
 from deis_platform.metrics import Metrics
@@ -63,14 +63,9 @@ class Logger:
             Sweep(self._bus, self),
         ]
 
-    def endpoints(self) -> dict[str, Endpoint]:
+    def handlers(self) -> dict[Method[Any, Any], Handler]:
         """What it answers."""
-        handlers: dict[Method[Any, Any], Handler] = {
-            TAIL: self._tail,
-            FOLLOW: self._follow,
-            DROP: self._drop,
-        }
-        return endpoints(handlers, _unexpected)
+        return {TAIL: self._tail, FOLLOW: self._follow, DROP: self._drop}
 
     async def _tail(self, question: Tail, _: Context) -> Lines:
         only = wanted(question.process_type, question.instance)
@@ -161,7 +156,3 @@ class Figures:
                 gauge.set(number())
             if await wait_for_stop(stop, 1.0):
                 return
-
-
-def _unexpected(subject: str, fault: Exception) -> None:
-    log.error("request failed", subject=subject, exc_info=fault)

@@ -1,29 +1,17 @@
 """The logger as a service (components.md 7.6 to 7.8)."""
 
 import asyncio
-import os
 from contextlib import AsyncExitStack
-from importlib.metadata import version
-from socket import gethostname
 
-from deis_bus.clock import timestamp
-from deis_bus.ports import ServiceInfo
 from deis_platform.buses import open_bus
 from deis_platform.health import HealthServer
 from deis_platform.metrics import LoopLag, Metrics
+from deis_platform.presence import Presence
 from deis_platform.runner import run_parts, run_service
 from deis_services.logger.parts import Figures, Logger
 from deis_services.logger.settings import Settings
 
-
-def _info() -> ServiceInfo:
-    """How `nats micro ls` and the manager see this logger."""
-    return ServiceInfo(
-        name="logger",
-        version=version("deis-workflow"),
-        description="newest log lines of every application",
-        metadata={"started": timestamp(), "host": gethostname(), "pid": str(os.getpid())},
-    )
+ABOUT = "newest log lines of every application"
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -32,8 +20,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(open_bus(settings.bus, "logger"))
         logger = Logger(bus, settings)
-        await stack.enter_async_context(bus.serve(_info(), logger.endpoints()))
         own = (
+            Presence(bus, "logger", ABOUT, logger.handlers()),
             Figures(logger, bus, metrics),
             LoopLag(metrics),
             HealthServer(settings.health, metrics, {"bus": bus.ready}),

@@ -1,19 +1,16 @@
 """The manager as a service; one replica is enough, a second one would tell some things twice."""
 
 import asyncio
-import os
 from contextlib import AsyncExitStack
-from importlib.metadata import version
-from socket import gethostname
 
 from deis_bus import dead
-from deis_bus.clock import timestamp
 from deis_bus.errors import BusError
-from deis_bus.ports import Bus, ServiceInfo
+from deis_bus.ports import Bus
 from deis_platform.buses import open_bus
 from deis_platform.health import HealthServer
 from deis_platform.logs import get_logger
 from deis_platform.metrics import LoopLag, Metrics
+from deis_platform.presence import Presence
 from deis_platform.runner import run_parts, run_service, wait_for_stop
 from deis_services.manager.rules import Roll
 from deis_services.manager.settings import Settings
@@ -21,6 +18,7 @@ from deis_services.manager.watch import OWN, Watch
 
 log = get_logger(__name__)
 
+ABOUT = "which components run, against those that should"
 FIGURES_SECONDS = 10.0
 
 
@@ -47,25 +45,15 @@ class Figures:
                 return
 
 
-def _info() -> ServiceInfo:
-    """How `nats micro ls` sees the manager, and the manager itself."""
-    return ServiceInfo(
-        name=OWN,
-        version=version("deis-workflow"),
-        description="which components run, against those that should",
-        metadata={"started": timestamp(), "host": gethostname(), "pid": str(os.getpid())},
-    )
-
-
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run the manager until `stop` is set (docs/architecture.md); the bus may come later."""
     metrics = Metrics(OWN)
     roll = Roll(settings.components)
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(open_bus(settings.bus, OWN))
-        await stack.enter_async_context(bus.serve(_info(), {}))
         parts = (
             Watch(bus, roll, settings.interval_seconds),
+            Presence(bus, OWN, ABOUT),
             Figures(bus, roll, metrics),
             LoopLag(metrics),
             HealthServer(settings.health, metrics, {"bus": bus.ready}),

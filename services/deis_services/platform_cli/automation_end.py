@@ -1,7 +1,6 @@
 """An application's automations end with it (DESIGN 4): `up` sees to that, for the users are its."""
 
 import asyncio
-import contextlib
 
 from deis_bus.automation import ended
 from deis_bus.contracts.push import APPS_ALIVE, AppsAlive
@@ -12,6 +11,7 @@ from deis_bus.rpc import call
 from deis_bus.users import OPERATOR
 from deis_platform.buses import open_bus
 from deis_platform.logs import get_logger
+from deis_platform.races import unless
 from deis_services.platform_cli import automation
 from deis_services.platform_cli.automations import Book
 from deis_services.platform_cli.reach import Reach
@@ -35,16 +35,14 @@ class AutomationsEnd:
         async with open_bus(self._found.bus(), OPERATOR) as bus:
             nudge = asyncio.Event()
             hearing = asyncio.create_task(_hear(bus, nudge), name="destroyed applications")
-            stopping = asyncio.create_task(stop.wait())
             try:
                 while not stop.is_set():
                     nudge.clear()
                     await self._look(bus)
-                    await _first(stopping, nudge)
+                    await unless(stop, nudge.wait(), LOOK_SECONDS)
             finally:
-                for task in (hearing, stopping):
-                    task.cancel()
-                await asyncio.gather(hearing, stopping, return_exceptions=True)
+                hearing.cancel()
+                await asyncio.gather(hearing, return_exceptions=True)
 
     async def _look(self, bus: Bus) -> None:
         try:
@@ -71,15 +69,3 @@ async def _hear(bus: Bus, nudge: asyncio.Event) -> None:
     async with bus.subscribe(f"deis.event.*.{AppDestroyed.TYPE}") as messages:
         async for _ in messages:
             nudge.set()
-
-
-async def _first(stopping: "asyncio.Task[bool]", nudge: asyncio.Event) -> None:
-    nudged = asyncio.create_task(nudge.wait())
-    try:
-        await asyncio.wait(
-            {stopping, nudged}, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
-    finally:
-        nudged.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await nudged

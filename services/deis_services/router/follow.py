@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
 
 import msgspec
 import structlog
@@ -13,6 +12,7 @@ from deis_bus.ports import Bus
 from deis_bus.routes import Applied
 from deis_bus.rpc import call
 from deis_bus.streams import ROUTERS, ROUTES
+from deis_platform.races import unless
 from deis_services.router.certs import BadPair, CertificateFolder
 from deis_services.router.live import LiveTable
 
@@ -29,20 +29,6 @@ BAD_SECONDS = 60.0
 GOODBYE_SECONDS = 1.0
 
 
-async def until(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
-    """Run `work` until it ends or `stop` is set; its error is raised."""
-    task = asyncio.ensure_future(work)
-    stopped = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopped.cancel()
-        if not task.done():
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
 class Follower:
     """Takes the bucket's entries into the table; `present` is set once all of them came."""
 
@@ -56,7 +42,7 @@ class Follower:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until stopped; begins anew when the bus was away."""
-        await until(stop, self._always())
+        await unless(stop, self._always())
 
     async def _always(self) -> None:
         while True:
@@ -100,7 +86,7 @@ class Reporter:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Report until stopped; takes the report back at the end."""
-        await until(stop, self._always())
+        await unless(stop, self._always())
         with contextlib.suppress(Transient, TimeoutError):
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._bus.keys(ROUTERS).delete(self._router)
@@ -130,7 +116,7 @@ class CertificateFetcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look when the table names a new one, and again while something is missing."""
-        await until(stop, self._always())
+        await unless(stop, self._always())
 
     async def _always(self) -> None:
         loop = asyncio.get_running_loop()

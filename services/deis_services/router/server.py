@@ -5,8 +5,8 @@ import contextlib
 
 import structlog
 
+from deis_platform.races import unless
 from deis_services.router.admin import AdminFailed
-from deis_services.router.follow import until
 from deis_services.router.live import LiveTable
 from deis_services.router.nginx import Nginx, NginxFailed
 
@@ -33,7 +33,7 @@ class Server:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until stopped; then nginx finishes what it has begun."""
-        await until(stop, self._always())
+        await unless(stop, self._always())
         await self._nginx.ended()
 
     async def _always(self) -> None:

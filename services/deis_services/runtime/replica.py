@@ -12,6 +12,7 @@ from deis_bus.clock import timestamp
 from deis_bus.contracts.runtime import Instance
 from deis_bus.errors import Refused
 from deis_bus.events.processes import InstanceCrashed
+from deis_platform.races import unless
 from deis_services.runtime.model import Member, ending, pause
 from deis_services.runtime.ports import HOST, NoPort, is_free
 from deis_services.runtime.ready import until_ready, until_unready
@@ -130,7 +131,7 @@ class Replica:
         try:
             while not self._leave.is_set():
                 await self._once()
-                await self._unless_leaving(asyncio.sleep(pause(self.crashes)))
+                await unless(self._leave, asyncio.sleep(pause(self.crashes)))
         except Refused as fault:
             self._give_up(fault.detail)
         except Exception as fault:
@@ -141,7 +142,7 @@ class Replica:
     async def _once(self) -> None:
         """From the artifact to the end of one process."""
         try:
-            prepared = await self._unless_leaving(self._prepare(self))
+            prepared = await unless(self._leave, self._prepare(self))
             if prepared is None:
                 return
             self._set("creating")
@@ -196,17 +197,6 @@ class Replica:
         if not line or self._prepared is None:
             return True
         return await run_hook(self.plan, self._tools, self._prepared, self.port, line, seconds)
-
-    async def _unless_leaving(self, work: Awaitable[T]) -> T | None:
-        """What `work` gives; None as soon as the instance has to leave."""
-        working = asyncio.ensure_future(work)
-        leaving = asyncio.create_task(self._leave.wait())
-        try:
-            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            return working.result() if working.done() else None
-        finally:
-            leaving.cancel()
-            working.cancel()
 
     def _not_ready(self) -> None:
         """Out of the routes at once, before anything else is done about it."""

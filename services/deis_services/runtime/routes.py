@@ -10,6 +10,7 @@ from deis_bus.errors import Transient
 from deis_bus.ports import Bus, Entry
 from deis_bus.routes import Applied, Upstreams, upstreams_key
 from deis_bus.streams import ROUTERS, ROUTES
+from deis_platform.races import unless
 
 log = structlog.get_logger(__name__)
 
@@ -48,16 +49,7 @@ class Routes:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the routers until stopped; begins anew when the bus was away."""
-        following = asyncio.create_task(self._always())
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if following.done():
-                following.result()
-        finally:
-            following.cancel()
-            stopping.cancel()
-            await asyncio.wait({following, stopping})
+        await unless(stop, self._always())
 
     async def put(self, upstreams: Upstreams) -> int:
         """Write these addresses; gives the revision. Raises Transient: then ask again."""

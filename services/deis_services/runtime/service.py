@@ -4,22 +4,20 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import version
-from socket import gethostname
 
 import structlog
 
-from deis_bus import rpc
-from deis_bus.clock import timestamp
 from deis_bus.consumer import Consumer, Handler
 from deis_bus.events import Event
 from deis_bus.events.apps import AppDestroyed
-from deis_bus.ports import Bus, Endpoint, ServiceInfo
+from deis_bus.ports import Bus
 from deis_platform.buses import open_bus
 from deis_platform.embedded.keeper import Keeper
 from deis_platform.health import HealthServer
 from deis_platform.loglines import LogShipper
 from deis_platform.metrics import LoopLag, Metrics
+from deis_platform.presence import Presence
+from deis_platform.races import unless
 from deis_platform.runner import FunctionPart, Part, run_parts, run_service
 from deis_services.runtime import images
 from deis_services.runtime.apps import Apps
@@ -35,6 +33,7 @@ from deis_services.runtime.workspace import Workspace
 
 log = structlog.get_logger(__name__)
 
+ABOUT = "processes of applications and builds on this machine"
 GRACE_SECONDS = 20.0
 """Longer than all instances together are given."""
 
@@ -80,12 +79,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         tools, tasks, apps = await stack.enter_async_context(opened(settings, bus))
         metrics = Metrics("runtime")
         measure(metrics, apps)
-        answers = rpc.endpoints(Endpoints(apps, tasks).handlers(), unexpected)
-
+        presence = Presence(bus, "runtime", ABOUT, Endpoints(apps, tasks).handlers())
         ended = asyncio.Event()
 
         async def answer(stop: asyncio.Event) -> None:
-            await _serve_requests(bus, tools.routes, answers, stop)
+            # The table may hold addresses of an earlier runtime, whose ports would be reused.
+            await unless(stop, tools.routes.clean())
+            await presence.run(stop)
             await apps.stop()
             ended.set()
 
@@ -107,37 +107,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await run_parts(parts, stop, GRACE_SECONDS)
 
 
-async def _serve_requests(
-    bus: Bus, routes: Routes, answers: dict[str, Endpoint], stop: asyncio.Event
-) -> None:
-    """Answer once the table holds nothing of an earlier runtime, whose ports would be reused."""
-    waiting = [asyncio.create_task(routes.clean()), asyncio.create_task(stop.wait())]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    async with bus.serve(_info(), answers):
-        await stop.wait()
-
-
-def _info() -> ServiceInfo:
-    """How `nats micro ls` and the manager see this runtime."""
-    return ServiceInfo(
-        name="runtime",
-        version=version("deis-workflow"),
-        description="processes of applications and builds on this machine",
-        metadata={"started": timestamp(), "host": gethostname(), "pid": str(os.getpid())},
-    )
-
-
 def measure(metrics: Metrics, apps: Apps) -> None:
     """How many applications are held."""
     held = metrics.gauge("runtime_apps", "applications that something runs of")
     held.set_function(lambda: len(apps.held()))
-
-
-def unexpected(subject: str, fault: Exception) -> None:
-    """A bug in a handler: the caller got a 500, the log has the rest."""
-    log.error("request failed", subject=subject, exc_info=fault)
 
 
 def main() -> None:

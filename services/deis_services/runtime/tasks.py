@@ -22,6 +22,7 @@ from deis_bus.ports import Bus, ByteStream
 from deis_platform.embedded.keeper import Keeper
 from deis_platform.loglines import LogShipper
 from deis_platform.logs import get_logger
+from deis_platform.races import unless
 from deis_services.runtime.build_environment import passed, told
 from deis_services.runtime.relay import Bounds, End, Relay
 from deis_services.runtime.reports import Reports
@@ -272,16 +273,7 @@ class Tasks:
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, End]) -> End:
     """The end of the work, or of the wait for it."""
-    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        return End(1, "it was ended by the platform")
-    finally:
-        stopping.cancel()
-        working.cancel()
-        await asyncio.wait({working, stopping})
+    return await unless(stop, work) or End(1, "it was ended by the platform")
 
 
 async def _outcome(key: str, work: Coroutine[Any, Any, End]) -> End:

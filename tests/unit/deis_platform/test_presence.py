@@ -4,29 +4,44 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
-from deis_bus.errors import Unavailable
+from deis_bus.errors import Refused, Unavailable
 from deis_bus.memory import MemoryBroker
-from deis_bus.ports import Answer, Endpoint, Received, ServiceInfo
+from deis_bus.ports import Endpoint, ServiceInfo
+from deis_bus.rpc import Context, Method, call
 from deis_platform import presence
 from deis_platform.presence import Presence
 
 
-async def echo(received: Received) -> Answer:
-    return Answer(received.data)
+class Said(msgspec.Struct, frozen=True):
+    """What is said."""
+
+    text: str
+
+
+ECHO = Method("logger", "logs.echo", Said, Said)
+
+
+async def echo(question: Said, _: Context) -> Said:
+    if not question.text:
+        raise LookupError("a bug")
+    return question
 
 
 async def test_found_and_asked_while_it_runs() -> None:
     broker, stop = MemoryBroker(), asyncio.Event()
-    part = Presence(broker.bus("logger"), "logger", "keeps lines", {"deis.rpc.logger.echo": echo})
+    part = Presence(broker.bus("logger"), "logger", "keeps lines", {ECHO: echo})
     task = asyncio.create_task(part.run(stop))
     await part.serving.wait()
     other = broker.bus("manager")
     found = (await other.discover())[0]
     assert found.name == "logger"
     assert {"started", "host", "pid"} <= found.metadata.keys()
-    assert await other.request("deis.rpc.logger.echo", b"x", {}, 5) == Answer(b"x")
+    assert await call(other, ECHO, Said("x")) == Said("x")
+    with pytest.raises(Refused, match="Server Error"):
+        await call(other, ECHO, Said(""))
     stop.set()
     await task
     assert await other.discover() == []
