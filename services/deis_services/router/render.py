@@ -40,6 +40,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """Silence after which a connection is given up, WebSockets included."""
     shutdown_seconds: int = 5
     """How long an ending worker finishes what it has begun."""
+    body_bytes: int = 1024**3
+    """Size of a request's body; 0: any."""
     table_mb: int = 64
     side_mb: int = 32
 

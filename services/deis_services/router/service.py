@@ -69,6 +69,7 @@ def plan(settings: Settings) -> Plan:
         workers=settings.workers,
         files=open_files(),
         idle_seconds=settings.idle_seconds,
+        body_bytes=settings.body_bytes,
     )
     return Plan(
         binary=binaries.nginx(settings.nginx),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deis_platform.groups import BusSettings, HealthSettings, LogSettings, PlatformSettings
-from deis_platform.settings import Address, env
+from deis_platform.settings import Address, env, size
 
 
 def port_range(text: str) -> range:
@@ -43,4 +43,7 @@ class Settings:
     workers: int = env("DEIS_ROUTER_WORKERS", 1, help="nginx worker processes")
     idle_seconds: int = env(
         "DEIS_ROUTER_IDLE_SECONDS", 1300, help="silence after which a connection is given up"
+    )
+    body_bytes: int = env(
+        "DEIS_ROUTER_BODY_LIMIT", "1GB", parse=size, help="body of an application's request; 0: any"
     )

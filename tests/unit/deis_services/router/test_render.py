@@ -30,6 +30,12 @@ def test_every_server_of_a_group_is_drained() -> None:
     assert all(row.endswith("max_fails=0 drain;") for row in members)
 
 
+def test_what_the_router_keeps_of_a_body_is_bounded() -> None:
+    assert "client_max_body_size 1073741824;" in text()
+    api = text().split("location @api {")[1].split("}")[0]
+    assert "proxy_request_buffering off;" in api
+
+
 def test_the_generation_is_told() -> None:
     assert 'return 200 "g-1"' in text()
 
