@@ -73,6 +73,19 @@ class TestSessions(WithBuilder):
         )
         assert listening.code != 0
 
+    async def test_who_only_knocks_keeps_nobody_out(
+        self, nats: RunningNats, platform: BuilderRig
+    ) -> None:
+        async with platform.builder(nats, connections=5) as parts:
+            ada = await platform.person("ada")
+            here = ("127.0.0.1", platform.port)
+            knocking = [await asyncio.open_connection(*here) for _ in range(12)]
+            await until(lambda: len(parts.ssh.connections.open) == 5, "as many as there may be")
+            assert (await ada.on_ssh("ping")).output == "pong\n"
+            assert len(parts.ssh.connections.open) <= 5
+            for _, writer in knocking:
+                writer.close()
+
     async def test_a_client_lost_while_sending_frees_the_app(self, rig: BuilderRig) -> None:
         ada = await rig.person("ada")
         blog = await ada.app("blog")
@@ -166,11 +179,15 @@ class TestDoor(WithController):
     async def test_too_many_connections(self, nats: RunningNats, platform: BuilderRig) -> None:
         async with platform.builder(nats, connections=1) as parts:
             ada = await platform.person("ada")
-            _, writer = await asyncio.open_connection("127.0.0.1", platform.port)
-            await until(lambda: len(parts.ssh.connections.open) == 1, "the first connection")
+            inside = await ada.starts(
+                *(*ada.ssh, "-M", "-N", "-o", "ControlPath=shared"),
+                *("-p", str(platform.port), "git@127.0.0.1"),
+                folder=ada.home,
+            )
+            await until((ada.home / "shared").exists, "the first connection")
             assert (await ada.on_ssh("ping", code=255)).code == 255
-            writer.close()
-            await writer.wait_closed()
+            inside.terminate()
+            await inside.wait()
             await until(lambda: not parts.ssh.connections.open, "room")
             assert (await ada.on_ssh("ping")).output == "pong\n"
 

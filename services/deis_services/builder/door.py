@@ -30,11 +30,30 @@ class Connections:
         """Serves a session that began."""
         self.open: set[asyncssh.SSHServerConnection] = set()
         self._limit = limit
+        self._knocking: dict[asyncssh.SSHServerConnection, None] = {}
+        """Those that have not shown a key yet, the oldest first."""
 
-    @property
-    def full(self) -> bool:
-        """Whether there is no room for another one."""
-        return len(self.open) >= self._limit
+    def admit(self, connection: asyncssh.SSHServerConnection) -> bool:
+        """Whether there is room. Who only knocks gives way, so that nobody can keep others out."""
+        if len(self.open) >= self._limit:
+            oldest = next(iter(self._knocking), None)
+            log.warning("too many connections", connections=len(self.open))
+            if oldest is None:
+                return False
+            self.left(oldest)
+            oldest.abort()
+        self.open.add(connection)
+        self._knocking[connection] = None
+        return True
+
+    def known(self, connection: asyncssh.SSHServerConnection) -> None:
+        """It has shown a key."""
+        self._knocking.pop(connection, None)
+
+    def left(self, connection: asyncssh.SSHServerConnection) -> None:
+        """It is gone."""
+        self.open.discard(connection)
+        self._knocking.pop(connection, None)
 
 
 class Door(asyncssh.SSHServer):
@@ -50,16 +69,18 @@ class Door(asyncssh.SSHServer):
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Somebody knocks."""
         self._connection = conn
-        if self._all.full:
-            log.warning("too many connections", connections=len(self._all.open))
+        if not self._all.admit(conn):
             conn.abort()
-            return
-        self._all.open.add(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gone."""
         if self._connection is not None:
-            self._all.open.discard(self._connection)
+            self._all.left(self._connection)
+
+    def auth_completed(self) -> None:
+        """It showed a key that the platform knows."""
+        if self._connection is not None:
+            self._all.known(self._connection)
 
     def begin_auth(self, username: str) -> bool:
         """Always: the user's name says nothing, the key does."""
