@@ -1,11 +1,13 @@
 """NATS from the wheel as a supervised child."""
 
+import json
 import os
 import signal
 import socket
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -88,6 +90,18 @@ async def test_it_takes_8_mb_and_listens_on_loopback_only(tmp_path: Path) -> Non
         configuration = (tmp_path / "nats" / "nats.conf").read_text()
         assert configuration.count('"127.0.0.1:') == 2
         assert (tmp_path / "nats" / "nats.conf").stat().st_mode & 0o777 == 0o600
+
+
+async def test_who_does_not_know_its_path_learns_nothing_from_the_monitor(tmp_path: Path) -> None:
+    async with nats_server(tmp_path):
+        kept = json.loads((tmp_path / "nats" / "ports.json").read_text())
+        monitor = f"http://127.0.0.1:{kept['monitor']}"
+        async with aiohttp.ClientSession() as session:
+            for page in ("varz", "connz?subs=1&auth=1", "jsz?streams=1", "subsz", "healthz", ""):
+                async with session.get(f"{monitor}/{page}") as answer:
+                    assert answer.status == 404, page
+            async with session.get(f"{monitor}/{kept['path']}/healthz") as answer:
+                assert answer.status == 200
 
 
 async def test_a_port_that_was_taken_meanwhile_is_given_up(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ CONFIGURATION = """\
 server_name: deis
 listen: "{host}:{port}"
 http: "{host}:{monitor}"
+http_base_path: "/{path}"
 max_payload: {payload}
 max_pending: {pending}
 max_control_line: 16KB
@@ -59,6 +61,8 @@ class Nats:
         self._configuration = folder.absolute() / "nats.conf"
         self._port = 0
         self._monitor = 0
+        self._path = ""
+        """The monitor tells names of applications; everybody on this machine reaches its port."""
 
     @property
     def url(self) -> str:
@@ -81,6 +85,7 @@ class Nats:
         """The ports of a server that another process runs on this folder, for `write`."""
         kept = json.loads((self._folder / "ports.json").read_text())
         self._port, self._monitor = int(kept["port"]), int(kept["monitor"])
+        self._path = kept.get("path", "")
 
     def running(self) -> list[int]:
         """Process ids of the server on this folder, whoever started it."""
@@ -100,7 +105,8 @@ class Nats:
             async with asyncio.timeout(2.0):
                 reader, writer = await asyncio.open_connection(HOST, self._monitor)
                 try:
-                    writer.write(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                    asked = f"GET /{self._path}/healthz HTTP/1.0\r\nHost: localhost\r\n\r\n"
+                    writer.write(asked.encode())
                     return b" 200 " in await reader.readline()
                 finally:
                     writer.close()
@@ -113,7 +119,9 @@ class Nats:
         before = json.loads(kept.read_text()) if kept.exists() else {}
         self._port = same_or_free(int(before.get("port") or free_port()))
         self._monitor = same_or_free(int(before.get("monitor") or free_port()))
-        _write_private(kept, json.dumps({"port": self._port, "monitor": self._monitor}))
+        self._path = before.get("path") or secrets.token_hex(16)
+        chosen = {"port": self._port, "monitor": self._monitor, "path": self._path}
+        _write_private(kept, json.dumps(chosen))
 
     def write(self) -> None:
         """Write the configuration; a running server takes new users in at SIGHUP."""
@@ -121,6 +129,7 @@ class Nats:
             host=HOST,
             port=self._port,
             monitor=self._monitor,
+            path=self._path,
             payload=PAYLOAD_BYTES,
             pending=PENDING_BYTES,
             store=_quoted(str(self._folder.absolute() / "store")),
