@@ -152,6 +152,7 @@ class WebServer:
             access_log=None,
             shutdown_timeout=SHUTDOWN_SECONDS,
             handler_cancellation=True,
+            auto_decompress=False,  # a few bytes must not become many before anybody looks
         )
         await runner.setup()
         try:

@@ -17,6 +17,9 @@ async def body_of(request: web.Request) -> msgspec.Raw:
     """The body; NOTHING for an empty one. Raises Problem 400, 408, 413 or 415."""
     if not request.can_read_body:
         return NOTHING
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise problem(415, f'Unsupported content encoding "{encoding}" in request.')
     try:
         async with asyncio.timeout(READ_SECONDS):
             return await _read(request)
@@ -44,7 +47,7 @@ async def _form(request: web.Request) -> dict[str, str]:
     try:
         fields = await request.post()
         return {name: _text(value) for name, value in fields.items()}
-    except (ValueError, AssertionError) as fault:
+    except (ValueError, LookupError, AssertionError) as fault:
         raise problem(400, f"Form parse error - {fault}") from fault
 
 

@@ -1,6 +1,7 @@
 """The API's wire: methods, slashes, bodies, headers and refusals (api.md 1, 2, 22)."""
 
 import asyncio
+import gzip
 import json as text
 from collections.abc import AsyncIterator
 from io import BytesIO
@@ -167,6 +168,7 @@ async def test_bodies(running: Running, controller: Controller) -> None:
         (b"[]", "application/json", 400, "Invalid data. Expected a dictionary, but got list."),
         (b"{}", "text/xml", 415, 'Unsupported media type \\"text/xml\\" in request.'),
         (b"x", "multipart/form-data", 400, "Form parse error - "),
+        (b"a=%ff", "application/x-www-form-urlencoded; charset=no", 400, "Form parse error - "),
     ],
 )
 async def test_bodies_that_are_refused(
@@ -179,6 +181,17 @@ async def test_bodies_that_are_refused(
     async with running.http.post(running.url("/v2/apps"), data=body, headers=headers) as answer:
         assert (answer.status, await answer.json()) == (401, NOT_PROVIDED)
         assert answer.headers["WWW-Authenticate"] == "Token"
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("body", [b"abcde", gzip.compress(b'{"a": 1}')])
+async def test_nothing_is_unpacked(
+    running: Running, controller: Controller, kind: str, body: bytes
+) -> None:
+    headers = {"Content-Type": kind, "Content-Encoding": "gzip"}
+    async with running.ask("POST", "/v2/apps", data=body, headers=headers) as answer:
+        assert (answer.status, "content encoding" in await answer.text()) == (415, True)
+    assert controller.calls == []
 
 
 async def test_the_limit_of_a_body(running: Running, controller: Controller) -> None:
