@@ -451,6 +451,15 @@ class RunSuite(Streaming):
                     pass
             assert fault.value.status == status
 
+    async def test_who_may_not_takes_no_room(
+        self, running: Running, controller: Controller
+    ) -> None:
+        controller.known = False
+        async with self.socket(running) as socket:  # sends nothing
+            assert (await socket.receive_json())["status"] == 401
+            assert running.parts.streams.open == 0
+        assert controller.calls == []
+
     async def test_a_client_that_goes_ends_the_command(
         self, running: Running, controller: Controller
     ) -> None:

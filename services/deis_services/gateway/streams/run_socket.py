@@ -14,9 +14,9 @@ from aiohttp import WSMsgType, web
 
 from deis_bus.clock import new_id
 from deis_bus.contracts.http import ApiAnswer, ApiCall
-from deis_bus.errors import StreamClosed
+from deis_bus.errors import Refused, StreamClosed, Transient
 from deis_bus.ports import ByteStream
-from deis_services.gateway.answers import Problem
+from deis_services.gateway.answers import Problem, away
 from deis_services.gateway.streams.base import SEND_SECONDS, Streams, first
 from deis_services.gateway.streams.run_input import WINDOW_BYTES, Input
 
@@ -43,6 +43,12 @@ async def run_socket(streams: Streams, request: web.Request, call: ApiCall) -> w
     socket = web.WebSocketResponse(
         heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_MESSAGE, protocols=(PROTOCOL,)
     )
+    refused = await _refusal(streams, call)
+    if refused is not None:
+        # Not counted: who may not run anything must not take the room of those who may.
+        await socket.prepare(request)
+        await _refuse(socket, refused.status, bytes(refused.body))
+        return socket
     with streams:
         await socket.prepare(request)
         start = await _start(socket)
@@ -61,6 +67,22 @@ async def run_socket(streams: Streams, request: web.Request, call: ApiCall) -> w
             await stream.close()
             await socket.close()
     return socket
+
+
+async def _refusal(streams: Streams, call: ApiCall) -> ApiAnswer | None:
+    """Why the caller may not, asked before their first frame is waited for; None if they may."""
+    try:
+        await streams.rights.check(call.token, call.endpoint, call.path["app"])
+    except Refused as fault:
+        return _answer(fault.code, {"detail": fault.detail})
+    except Transient:
+        problem = away()
+        return _answer(problem.status, problem.body)
+    return None
+
+
+def _answer(status: int, body: object) -> ApiAnswer:
+    return ApiAnswer(status=status, body=msgspec.Raw(msgspec.json.encode(body)))
 
 
 async def _start(socket: web.WebSocketResponse) -> Start | None:
@@ -85,7 +107,7 @@ async def _ask(streams: Streams, call: ApiCall, start: Start, stream: str) -> Ap
     try:
         return await streams.calls.ask(msgspec.structs.replace(call, body=raw, stream=stream))
     except Problem as fault:
-        return ApiAnswer(status=fault.status, body=msgspec.Raw(msgspec.json.encode(fault.body)))
+        return _answer(fault.status, fault.body)
 
 
 async def _refuse(socket: web.WebSocketResponse, status: int, body: bytes) -> None:
