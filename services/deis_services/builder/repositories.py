@@ -99,11 +99,16 @@ class Repositories:
             lock.release()
 
     async def is_empty(self, path: Path, sha: str, objects: Mapping[str, str]) -> bool:
-        """Whether a commit has no files; `objects` say where it lies. Raises GitFault."""
-        tree = f"{sha}^{{tree}}"
-        options = ("rev-parse", "--verify", "--quiet", "--end-of-options", tree)
-        answer = await self._quick("--git-dir", str(path), *options, objects=objects)
-        return answer.decode().strip() in EMPTY_TREES
+        """Whether a commit has no files; `objects` say where it lies.
+
+        Raises GitFault, also for what is no commit: git would not let a branch have it.
+        """
+        names = (f"{sha}^{{commit}}", f"{sha}^{{tree}}")
+        answer = await self._quick("--git-dir", str(path), "rev-parse", *names, objects=objects)
+        commit, tree = answer.decode().split()
+        if commit != sha:
+            raise GitFault(f"{sha} is no commit")
+        return tree in EMPTY_TREES
 
     async def archive(
         self, path: Path, sha: str, objects: Mapping[str, str]
