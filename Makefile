@@ -66,7 +66,7 @@ demo: setup ## the main job on a sample application, start to end
 	@$(HERE) $(PYTHON_IN_VENV) -m integration.demo
 
 up: setup ## run the platform here until Ctrl-C; data in .data/
-	@$(BIN)/deis-platform up --data .data
+	@$(BIN)/deis-platform up
 
 $(addprefix run-,$(SERVICES)): run-%: setup
 	@$(BIN)/deis-platform run $*

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,20 @@ from deis_platform.embedded.errors import ServerFailed
 from deis_platform.embedded.owners import postgres_owner
 from deis_platform.embedded.ports import check_free
 from deis_services.platform_cli import folder
-from deis_services.platform_cli.options import Options
+from deis_services.platform_cli.options import Options, closed_to_others
 
 TOOLS = {"git": "git", "ssh-keygen": "openssh-client"}
 
 
 def problems(options: Options, data: Path) -> list[str]:
     """Everything that speaks against a start; changes nothing."""
-    return [*missing_tools(), *_servers(options), *folder.problems(data), *_ports(options)]
+    closed = list(_installation(options))
+    return [
+        *missing_tools(),
+        *_servers(options),
+        *(closed or folder.problems(data)),
+        *_ports(options),
+    ]
 
 
 def missing_tools() -> Iterator[str]:
@@ -26,6 +33,20 @@ def missing_tools() -> Iterator[str]:
     for tool, package in TOOLS.items():
         if shutil.which(tool) is None:
             yield f"{tool} not found: install it (Debian: apt-get install {package})"
+
+
+def _installation(options: Options) -> Iterator[str]:
+    """As root, applications and builds run as users of their own, with our interpreter and code."""
+    if os.geteuid() != 0 or (options.services and "runtime" not in options.services):
+        return
+    for path in (Path(sys.executable), Path(sys.executable).resolve(), Path(__file__).resolve()):
+        closed = closed_to_others(path)
+        if closed is not None:
+            yield (
+                f"{path} lies below {closed}, which only its owner may enter, and as root"
+                " applications run as users of their own: clone and install below /opt, say"
+            )
+            return
 
 
 def _servers(options: Options) -> Iterator[str]:
