@@ -18,7 +18,7 @@ from integration.servers import until
 from integration.test_up_life import family
 from integration.test_wrong_pushes import executable, waits_for
 from integration.traffic import traffic
-from integration.truth import holds
+from integration.truth import holds, rows
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
 
@@ -51,6 +51,8 @@ async def hangs(folder: Path, server: str) -> None:
             done = await pushing
             assert f"{NAME}:v3 deployed" in done.output, (server, done.output, platform.log())
             assert not seen.failures, (server, seen.failures[:5])
+        attempts = await rows(platform, "SELECT max(attempt) AS n FROM pushes")
+        assert attempts[0]["n"] == 1, f"{server}: the build was begun anew"
         await works(person)
         await holds(platform, person, NAME)
 

@@ -48,7 +48,7 @@ async def test_a_name_under_a_new_owner_shows_nothing_of_the_old_app(tmp_path: P
 
 async def nothing_shows(platform: Platform, eve: Person, old: str) -> None:
     """What the new owner sees before the first push of their own."""
-    assert leaders(APP) == []
+    assert leaders(platform.data, APP) == []
     assert (await eve.sees(f"{APP}.localhost", platform.port))[0] in (404, 503)
     cloned = await eve.types(
         "git", "clone", f"{platform.ready['git']}/{APP}.git", "clone", code=None

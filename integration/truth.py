@@ -26,7 +26,7 @@ async def rows(platform: Platform, query: str, *args: object) -> list[asyncpg.Re
     async def answers() -> bool:
         try:
             found[:] = await _fetched(platform, query, args)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError):
             return False
         return True
 
@@ -144,7 +144,7 @@ async def _as_wanted(platform: Platform, person: Person, app: str) -> bool:
         return False
     instances = json.loads(shown.output)
     up = [row for row in instances if row["state"] == "up" and row["release"] == version]
-    running = await asyncio.to_thread(leaders, app)
+    running = await asyncio.to_thread(leaders, platform.data, app)
     count = int(sum(structure.values()))
     return len(instances) == len(up) == count == len(running)
 
@@ -162,8 +162,8 @@ def leftovers(place: Path) -> list[str]:
     return found
 
 
-def leaders(app: str) -> list[int]:
-    """Session leaders that run for an application: one for each instance."""
+def leaders(data: Path, app: str) -> list[int]:
+    """Session leaders that run for an application of that platform: one for each instance."""
     found = []
     for folder in _processes():
         try:
@@ -171,7 +171,9 @@ def leaders(app: str) -> list[int]:
             fields = (folder / "stat").read_text().rpartition(") ")[2].split()
         except OSError:
             continue
-        ours = f"DEIS_APP={app}".encode() in environ
+        home = b"HOME=" + os.fsencode(data)
+        ours = any(entry.startswith(home) for entry in environ)
+        ours = ours and f"DEIS_APP={app}".encode() in environ
         if ours and fields[0] not in "ZX" and fields[3] == folder.name:
             found.append(int(folder.name))
     return found

@@ -12,8 +12,8 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
-from typing import Any, TextIO
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.contextvars import bound_contextvars, merge_contextvars
@@ -26,6 +26,21 @@ _NUMBERS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging
 """The levels there are; libraries make up others between them."""
 
 Fields = MutableMapping[str, Any]
+
+
+class _Lossy:
+    """A stream that loses what cannot be written: a full disk is no fault of who logs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def set_up(*, format: str = "plain", level: str = "info", stream: TextIO | None = None) -> None:  # noqa: A002
@@ -48,7 +63,7 @@ def set_up(*, format: str = "plain", level: str = "info", stream: TextIO | None 
             rendered,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lossy(stream or sys.stderr))),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

@@ -1,6 +1,7 @@
 """Logs: event, app and release on every line, both formats, nothing secret."""
 
 import asyncio
+import errno
 import io
 import json
 import logging
@@ -192,3 +193,15 @@ def test_any_fields_are_one_line_in_both_formats(fields: dict[str, Any]) -> None
     line = plain(None, "info", dict(shown))
     assert line.startswith("hello")
     assert len(line.splitlines()) == 1
+
+
+class Full(io.StringIO):
+    """A stream on a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, f"No space left on device for {len(text)} characters")
+
+
+def test_a_full_disk_is_no_fault_of_who_logs() -> None:
+    set_up(stream=Full())
+    get_logger(__name__).info("lost")
