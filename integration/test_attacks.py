@@ -8,6 +8,7 @@ import pytest
 from integration.person import Person
 from integration.platform_up import Platform
 from integration.sample_app import edition, registered, repository
+from integration.servers import until
 from integration.test_wrong_pushes import executable, fresh
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
@@ -21,6 +22,17 @@ echo '{"procfile": {"../x y": "sleep 1", "web": "a\\u0000"}}' > forged
   > /dev/null 2>&1 &
 """
 """A build step that stays behind and writes the result in the slugbuilder's place."""
+
+WAITS = """
+import os, pathlib, sys, time
+gate = pathlib.Path(sys.argv[1])
+if not (gate / "port").exists():
+    (gate / "draft").write_text(os.environ["PORT"])
+    (gate / "draft").rename(gate / "port")
+    while not (gate / "go").exists():
+        time.sleep(0.05)
+"""
+"""Tells the first port that an instance is given, and lets somebody else take it."""
 
 
 @pytest.fixture
@@ -64,3 +76,29 @@ async def test_a_tree_is_no_commit(mallory: Person) -> None:
     pushed = await mallory.types("git", "push", "deis", f"{tree}:refs/heads/main", code=1)
     assert "cannot be read" in pushed.output
     assert "v2" not in (await mallory.types("deis", "releases:list")).output
+
+
+@pytest.mark.root
+async def test_nobody_gets_requests_by_sitting_on_the_port_of_another(
+    platform: Platform, mallory: Person, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    gate.chmod(0o777)
+    app = fresh("victim")
+    procfile = f"web: python3 waits.py {gate} && exec python3 server.py\n"
+    await repository(mallory, edition(0) | {"Procfile": procfile, "waits.py": WAITS}, app)
+    push = asyncio.create_task(mallory.types("git", "push", "deis", "main", code=None))
+    await until((gate / "port").exists, "the application waits on its port")
+    heard: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(100))
+        writer.close()
+
+    port = int((gate / "port").read_text())
+    async with await asyncio.start_server(take, "127.0.0.1", port):
+        (gate / "go").touch()
+        assert ":v2 deployed" in (await push).output
+        assert await mallory.sees(f"{app}.localhost", platform.port) == (200, "edition 0")
+    assert set(heard) <= {b""}

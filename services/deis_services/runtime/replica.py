@@ -12,7 +12,9 @@ from deis_bus.clock import timestamp
 from deis_bus.contracts.runtime import Instance
 from deis_bus.errors import Refused
 from deis_bus.events.processes import InstanceCrashed
+from deis_platform.embedded.owners import Owner
 from deis_platform.races import unless
+from deis_services.runtime.listeners import strangers
 from deis_services.runtime.model import Member, ending, pause
 from deis_services.runtime.ports import HOST, NoPort, is_free
 from deis_services.runtime.ready import until_ready, until_unready
@@ -183,6 +185,9 @@ class Replica:
             return
         while True:
             await until_ready(self.port, probe, process.routable, self.say)
+            if process.routable and await self._robbed():
+                running.child.signal(signal.SIGKILL)  # it comes back on another port
+                return
             self.ready = True
             self._ready_at = asyncio.get_running_loop().time()
             self._set("up")
@@ -192,6 +197,15 @@ class Replica:
             tell(self.plan, self._tools, "WARNING", f"gets no requests: {self.reason}")
             self.ready = False
             self._set("starting", self.reason)
+
+    async def _robbed(self) -> bool:
+        """Whether what was found ready is not this instance but a program of somebody else."""
+        owner = self._prepared.owner if self._prepared is not None else Owner()
+        if not await asyncio.to_thread(strangers, self.port, owner.uid):
+            return False
+        words = f"somebody else listens on its PORT ({self.port}); it gets another one"
+        tell(self.plan, self._tools, "WARNING", words)
+        return True
 
     async def _hook(self, line: str, seconds: float) -> bool:
         if not line or self._prepared is None:
