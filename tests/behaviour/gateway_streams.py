@@ -771,6 +771,17 @@ class EventsSuite(Streaming):
         async with running.ask("GET", "/v2/events") as answer:
             assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Token")
 
+    async def test_nobody_takes_all_the_room(self, running: Running) -> None:
+        running.parts.streams.limit = 8
+        async with self.open(running) as (_, first), self.open(running) as (_, second):
+            await first.block()
+            await second.block()
+            async with running.ask("GET", "/v2/events") as answer:
+                assert answer.status == 503
+            others = {"Authorization": "token somebody-else"}
+            async with running.ask("GET", "/v2/events", headers=others) as answer:
+                assert answer.status == 200
+
     async def test_too_many_streams(self, running: Running) -> None:
         running.parts.streams.limit = 1
         async with self.open(running) as (_, reader):

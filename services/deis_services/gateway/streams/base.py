@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Iterator
 from typing import Any, Generic, TypeVar
 
 from aiohttp import web
@@ -18,6 +19,8 @@ T = TypeVar("T")
 SEND_SECONDS = 60.0
 """A client that takes nothing for this long is given up."""
 QUEUED = 64
+SHARE = 4
+"""Nobody may have more than this part of all streams, so that others find room."""
 
 
 class Cut(ConnectionError):
@@ -40,6 +43,8 @@ class Streams:
         self.limit = limit
         self.open = 0
         """How many are open now."""
+        self._held: Counter[str] = Counter()
+        """Of them, by token."""
         self._ending = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -47,13 +52,20 @@ class Streams:
         await stop.wait()
         self._ending.set()
 
-    def __enter__(self) -> None:
-        if self.open >= self.limit:
+    @contextlib.contextmanager
+    def room(self, call: ApiCall) -> Iterator[None]:
+        """A place for a stream; raises Problem 503 when all are taken, or the caller's share is."""
+        share = max(1, self.limit // SHARE)
+        if self.open >= self.limit or self._held[call.token] >= share:
             raise away("Too many streams are open, please try again later.")
         self.open += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.open -= 1
+        self._held[call.token] += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+            self._held[call.token] -= 1
+            self._held += Counter()  # keeps who still has some
 
     async def stopping(self) -> None:
         """Return when the gateway stops."""

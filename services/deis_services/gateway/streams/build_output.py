@@ -30,7 +30,7 @@ async def build_output(streams: Streams, request: web.Request, call: ApiCall) ->
     if answer.status != 200 or call.query.get("state") == "only" or request.method == "HEAD":
         return of_answer(answer)
     build = _build(answer)
-    with streams:
+    with streams.room(call):
         sender = Sender(request, "text/plain; charset=utf-8", Deis_Stream="build")
         await sender.open()
         await streams.whole(

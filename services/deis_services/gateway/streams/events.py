@@ -66,7 +66,7 @@ async def events(streams: Streams, request: web.Request, call: ApiCall) -> web.S
     if answer.status != 200:
         return of_answer(answer)
     plan = await _plan(streams.bus, request, call)
-    with streams:
+    with streams.room(call):
         sight = Sight(streams.rights, call.token, plan.app)
         await sight.look()
         sender = Sender(request, "text/event-stream; charset=utf-8", Deis_Stream="events")

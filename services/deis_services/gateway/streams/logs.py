@@ -20,7 +20,7 @@ async def logs(streams: Streams, request: web.Request, call: ApiCall) -> web.Str
     if not wanted or request.method == "HEAD":
         query = {key: value for key, value in call.query.items() if key != "follow"}
         return of_answer(await streams.calls.ask(msgspec.structs.replace(call, query=query)))
-    with streams:
+    with streams.room(call):
         stream = await streams.bus.open_stream(new_id(), "opener")
         try:
             answer = await streams.calls.ask(msgspec.structs.replace(call, stream=stream.id))

@@ -64,7 +64,7 @@ async def run(streams: Streams, _: web.Request, call: ApiCall) -> web.StreamResp
 
 
 async def _run(streams: Streams, call: ApiCall) -> web.Response:
-    with streams:
+    with streams.room(call):
         stream = await streams.bus.open_stream(new_id(), "opener")
         try:
             answer = await streams.calls.ask(msgspec.structs.replace(call, stream=stream.id))

@@ -49,7 +49,7 @@ async def run_socket(streams: Streams, request: web.Request, call: ApiCall) -> w
         await socket.prepare(request)
         await _refuse(socket, refused.status, bytes(refused.body))
         return socket
-    with streams:
+    with streams.room(call):
         await socket.prepare(request)
         start = await _start(socket)
         if start is None:
