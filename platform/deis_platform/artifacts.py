@@ -24,9 +24,10 @@ class _Grant(msgspec.Struct, array_like=True):
 
 
 def sign(key: bytes, method: str, prefix: str, expires: float = 0) -> str:
-    """A token for `method` (`GET` allows HEAD too, `GET,PUT` both) on keys that begin with `prefix`.
+    """A token for `method` (`GET` allows HEAD too, `GET,PUT` both) on keys below `prefix`.
 
-    `expires` is a Unix time; 0: never.
+    One that does not end in a slash is a single key, and `<key>.json` beside it. `expires` is a
+    Unix time; 0: never.
     """
     grant = msgspec.json.encode(_Grant(method, prefix, int(expires)))
     body = f"{_VERSION}.{_text(grant)}"
@@ -44,12 +45,18 @@ def allows(key: bytes, token: str, method: str, path: str, now: float | None = N
         grant = msgspec.json.decode(_bytes(encoded), type=_Grant)
     except (ValueError, binascii.Error, msgspec.MsgspecError):
         return False
-    if version != _VERSION or not path.startswith(grant.prefix):
+    if version != _VERSION or not _opens(grant.prefix, path):
         return False
     if grant.expires and (time.time() if now is None else now) >= grant.expires:
         return False
     granted = grant.method.split(",")
     return method in granted or (method == "HEAD" and "GET" in granted)
+
+
+def _opens(prefix: str, path: str) -> bool:
+    if prefix.endswith("/"):
+        return path.startswith(prefix)
+    return path in (prefix, f"{prefix}.json")
 
 
 def _signature(key: bytes, body: str) -> bytes:

@@ -28,6 +28,14 @@ def test_a_token_opens_its_prefix() -> None:
         assert not allows(KEY, token, method, path), (method, path)
 
 
+def test_a_token_of_one_key_opens_no_other_that_begins_like_it() -> None:
+    token = sign(KEY, "PUT", SLUG)
+    assert allows(KEY, token, "PUT", f"{SLUG}.json")
+    for more in ("2", "/x", ".jso", ".json2", ".json.json"):
+        assert not allows(KEY, token, "PUT", SLUG + more), more
+    assert not allows(KEY, sign(KEY, "GET", ""), "GET", SLUG)
+
+
 def test_a_token_to_put_does_not_read() -> None:
     token = sign(KEY, "PUT", SLUG)
     assert allows(KEY, token, "PUT", SLUG)
