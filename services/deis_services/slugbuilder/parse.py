@@ -25,7 +25,7 @@ def procfile(text: str) -> dict[str, str]:
     """
     _bounded(text, "Procfile")
     try:
-        found = _yaml(text)
+        found = _yaml(text, "Procfile")
     except yaml.YAMLError:
         found = _lines(text)
     if found is None:
@@ -39,7 +39,7 @@ def release(text: str) -> tuple[dict[str, str], dict[str, str]]:
     """`default_process_types` and `config_vars` of a buildpack's bin/release. Raises Malformed."""
     _bounded(text, "bin/release")
     try:
-        found = _yaml(text) or {}
+        found = _yaml(text, "bin/release") or {}
     except yaml.YAMLError as fault:
         raise Malformed(f"bin/release did not print YAML: {fault}") from fault
     if not isinstance(found, dict):
@@ -48,9 +48,10 @@ def release(text: str) -> tuple[dict[str, str], dict[str, str]]:
     variables = found.get("config_vars") or {}
     if not isinstance(types, dict) or not isinstance(variables, dict):
         raise Malformed("bin/release: default_process_types and config_vars must be maps")
-    return _types(types, "bin/release"), {
-        str(name): str(value) for name, value in variables.items()
-    }
+    # A nested value is no variable; by YAML's aliases its text may be without end.
+    if not all(isinstance(text, str) for entry in variables.items() for text in entry):
+        raise Malformed("bin/release: config_vars must be texts")
+    return _types(types, "bin/release"), dict(variables)
 
 
 def _bounded(text: str, name: str) -> None:
@@ -60,9 +61,12 @@ def _bounded(text: str, name: str) -> None:
         raise Malformed(f"{name}: holds a NUL character")
 
 
-def _yaml(text: str) -> Any:
-    # The base loader makes strings of all scalars: a command `true` is no boolean.
-    return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - it makes no objects
+def _yaml(text: str, name: str) -> Any:
+    try:
+        # The base loader makes strings of all scalars: a command `true` is no boolean.
+        return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - it makes no objects
+    except RecursionError:
+        raise Malformed(f"{name}: nested too deeply") from None
 
 
 def _lines(text: str) -> dict[str, str]:

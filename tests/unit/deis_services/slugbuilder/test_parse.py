@@ -33,6 +33,7 @@ def test_procfile(text: str, types: dict[str, str]) -> None:
         "web: a: b\nnonsense\n",
         "web: a\0\n",
         "web: " + "a" * parse.MAX_TEXT,
+        "web: " + "[" * 30_000,
     ],
 )
 def test_procfile_that_is_none(text: str) -> None:
@@ -47,7 +48,11 @@ def test_release() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[1]", "{", "default_process_types: [a]", "config_vars: x", "a: *b"]
+    "text",
+    [
+        *("[1]", "{", "default_process_types: [a]", "config_vars: x", "a: *b", "[" * 30_000),
+        "config_vars: {A: [x]}",
+    ],
 )
 def test_release_that_is_none(text: str) -> None:
     with pytest.raises(parse.Malformed):
