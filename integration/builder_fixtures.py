@@ -25,9 +25,11 @@ class WithController(OnNats):
         bus: JetStreamBus,
         postgres: RunningPostgres,
         tmp_path: Path,
+        request: pytest.FixtureRequest,
     ) -> AsyncIterator[BuilderRig]:
+        """`parametrize("platform", [{"pack_bytes": 1}], indirect=True)` changes its settings."""
         database = await fresh_database(postgres, OWNER)
-        changes = {"lease_seconds": self.LEASE_SECONDS}
+        changes = {"lease_seconds": self.LEASE_SECONDS} | getattr(request, "param", {})
         async with controlled(nats, database, bus, tmp_path, **changes) as rig:
             yield rig
 

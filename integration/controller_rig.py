@@ -14,12 +14,7 @@ from deis_platform.crypto import Keyring
 from deis_platform.database import Database, open_database
 from deis_platform.events import EventRelay
 from deis_platform.groups import (
-    BusSettings,
     DatabaseSettings,
-    HealthSettings,
-    LogSettings,
-    ObjectsSettings,
-    PlatformSettings,
 )
 from deis_platform.loglines import LogShipper
 from deis_platform.objects import open_objects
@@ -41,30 +36,12 @@ OWNER = "deis_services.controller"
 
 def settings_of(database: DatabaseSettings, folder: Path, **changes: Any) -> Settings:
     """Settings of a controller whose objects lie in `folder`."""
-    made = Settings(
-        bus=load(BusSettings, {}),
-        database=database,
-        objects=load(ObjectsSettings, {"DEIS_OBJECTS_URL": f"file://{folder}/objects"}),
-        platform=load(PlatformSettings, {}),
-        health=load(HealthSettings, {}),
-        logs=load(LogSettings, {}),
-        **_defaults(),
-    )
-    return replace(made, **changes)
-
-
-def _defaults() -> dict[str, Any]:
-    return {
-        "api_url": "http://deis.example.com",
-        "git_url": "ssh://git@example.com:2222",
-        "artifacts_url": "http://127.0.0.1:8088",
-        "registration_mode": "enabled",
-        "deploys_at_once": 8,
-        "turn_seconds": 30.0,
-        "lease_seconds": 30.0,
-        "queue_seconds": 900.0,
-        "resync_seconds": 30.0,
+    environ = {
+        "DEIS_OBJECTS_URL": f"file://{folder}/objects",
+        "DEIS_API_URL": "http://deis.example.com",
+        "DEIS_GIT_URL": "ssh://git@example.com:2222",
     }
+    return replace(load(Settings, environ), database=database, **changes)
 
 
 @asynccontextmanager

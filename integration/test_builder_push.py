@@ -220,20 +220,16 @@ class TestRefusedPush(WithBuilder):
         assert "A tag cannot be deployed" in (await ada.push(blog, "v1", code=1)).output
         assert "Done, blog:v2 deployed" in (await ada.push(blog)).output
 
-    async def test_a_pack_over_the_limit(
-        self, rig: BuilderRig, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("deis_services.controller.pushes.MAX_PACK_BYTES", 20_000)
+    @pytest.mark.parametrize("platform", [{"pack_bytes": 20_000}], indirect=True)
+    async def test_a_pack_over_the_limit(self, rig: BuilderRig) -> None:
         ada = await rig.person("ada")
         blog = await ada.app("blog")
         await ada.commit(blog, {"large": os.urandom(40_000).hex()})
         assert "pack exceeds maximum allowed size" in (await ada.push(blog, code=1)).output
         await self.is_free(rig, "")
 
-    async def test_a_tree_over_the_limit(
-        self, rig: BuilderRig, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("deis_services.controller.pushes.MAX_PACK_BYTES", 150_000)
+    @pytest.mark.parametrize("platform", [{"pack_bytes": 150_000}], indirect=True)
+    async def test_a_tree_over_the_limit(self, rig: BuilderRig) -> None:
         ada = await rig.person("ada")
         text = os.urandom(30_000).hex()
         # One object, many names: the pack is small, the tree is not.

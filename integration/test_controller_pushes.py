@@ -37,6 +37,7 @@ from deis_bus.events.builds import BuildDone, BuildFailed
 from deis_bus.jetstream import JetStreamBus
 from deis_bus.ports import ByteStream
 from deis_platform.runtime.memory import MemoryRuntime
+from deis_services.controller import store
 from integration.bus_rig import OnNats
 from integration.controller_rig import OWNER, Controller, controller, settings_of
 from integration.databases import fresh_database
@@ -402,6 +403,8 @@ class TestPushes(OnNats):
             return await stored("slugs") == 20 and await stored("sources") == 0
 
         await until(trimmed, "old slugs and all sources are gone")
+        async with amber.made.deps.db.reading() as tx:
+            assert len(await store.kept_slugs(tx, app, 3)) == 3
         back = await amber.api.send("releases.rollback", "ada", {"version": 3}, app="amber")
         end = await amber.made.ended(back)
         assert end.answer is not None

@@ -11,7 +11,6 @@ from deis_services.controller.model import User
 from deis_services.controller.problem import detail, missing
 from deis_services.controller.rules.accounts import Registration
 
-LOGINS_PER_MINUTE = 10
 TOKEN_DIGITS = 40
 USERS = "SELECT u.*, u.id AS u_id FROM users u"
 LAST_ADMIN = "The last administrator cannot be removed"
@@ -98,7 +97,7 @@ async def note_login(tx: Transaction, username: str, address: str) -> None:
     await tx.execute("INSERT INTO logins (username, address) VALUES ($1, $2)", username, address)
 
 
-async def check_logins(tx: Transaction, username: str, address: str) -> None:
+async def check_logins(tx: Transaction, username: str, address: str, per_minute: int) -> None:
     """Raises Problem 429 when there were too many attempts, this one among them."""
     count = await tx.fetchval(
         """SELECT count(*) FROM logins
@@ -106,7 +105,7 @@ async def check_logins(tx: Transaction, username: str, address: str) -> None:
         username,
         address,
     )
-    if int(count) > LOGINS_PER_MINUTE:
+    if int(count) > per_minute:
         problem = detail(429, "Too many login attempts. Try again in a minute")
         problem.headers["Retry-After"] = "60"
         raise problem

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from deis_bus.errors import Refused
+from deis_bus.events import Event
 from deis_bus.events.apps import AppDestroyed, AppRestarted, AppScaled
 from deis_bus.events.releases import ConfigChanged, ReleaseCreated
 from deis_platform.database import Transaction
@@ -68,7 +69,7 @@ async def begin_config(tx: Transaction, deps: Deps, op: Operation, app: App) -> 
     """A changed configuration makes a release (api.md 8.1)."""
     last = await base(tx, deps, app)
     patch = msgspec.convert(op.input["patch"], dict[str, dict[str, object]])
-    merged = merge(last.config, patch)
+    merged = merge(last.config, patch, deps.settings.config_bytes)
     if all(getattr(merged, group) == getattr(last.config, group) for group in patch):
         raise Refused(409, f"{op.caller} changed nothing - release stopped")
     config = await store.insert_config(
@@ -106,7 +107,7 @@ async def begin_build(tx: Transaction, deps: Deps, op: Operation, app: App) -> B
 async def begin_rollback(tx: Transaction, deps: Deps, op: Operation, app: App) -> Begun:
     """Build and configuration of an earlier release become the next one (api.md 9)."""
     last = await base(tx, deps, app)
-    target = await rollback_to(tx, app, last.release, op)
+    target = await rollback_to(tx, deps, app, last.release, op)
     config = await store.config(tx, deps.keyring, target.config)
     build = await store.build(tx, target.build)
     text = f"{op.caller} rolled back to v{target.version}"
@@ -115,12 +116,14 @@ async def begin_rollback(tx: Transaction, deps: Deps, op: Operation, app: App) -
     return await _deploy(tx, app, release, last, build, config, status=201, body=body)
 
 
-async def rollback_to(tx: Transaction, app: App, newest: Release, op: Operation) -> Release:
+async def rollback_to(
+    tx: Transaction, deps: Deps, app: App, newest: Release, op: Operation
+) -> Release:
     """The release a rollback asks for; raises Refused 400 where it cannot be one."""
     wanted = op.input.get("version")
     number = newest.version - 1 if wanted is None else wanted
     found = await store.release(tx, app.uuid, number) if isinstance(number, int) else None
-    return await _target(tx, rollback_target(wanted, newest.version, found), app)
+    return await _target(tx, deps, rollback_target(wanted, newest.version, found), app)
 
 
 async def begin_scale(tx: Transaction, deps: Deps, op: Operation, app: App) -> Begun:
@@ -163,13 +166,13 @@ BEGINNINGS: dict[str, Beginning] = {
 }
 
 
-async def _target(tx: Transaction, version: int, app: App) -> Release:
+async def _target(tx: Transaction, deps: Deps, version: int, app: App) -> Release:
     found = await store.release(tx, app.uuid, version)
     if found is None:
         raise Refused(400, "Release matching query does not exist.")
     build = await store.build(tx, found.build)
-    if build and build.sha and build.image not in await store.kept_slugs(tx, app.uuid):
-        kept = store.SLUGS_KEPT
+    kept = deps.settings.slugs_kept
+    if build and build.sha and build.image not in await store.kept_slugs(tx, app.uuid, kept):
         raise Refused(400, f"The slug of v{version} is no longer kept (the last {kept} are).")
     return found
 
@@ -268,12 +271,12 @@ async def _want(
     )
 
 
-async def _announce(tx: Transaction, op: Operation, app: App, event: object) -> None:
+async def _announce(tx: Transaction, op: Operation, app: App, event: Event) -> None:
     await announce(
         tx,
         app=app.id,
         appuuid=app.uuid,
-        event=event,  # type: ignore[arg-type]
+        event=event,
         actor=op.caller,
         traceparent=op.traceparent,
         causation=op.id,

@@ -60,7 +60,7 @@ class Cleaner:
         async with self._deps.db.transaction() as tx:
             if await store.lock_app(tx, appuuid) is None:
                 return
-            kept = await store.kept_slugs(tx, appuuid)
+            kept = await store.kept_slugs(tx, appuuid, self._deps.settings.slugs_kept)
             unfinished = await _unfinished(tx, appuuid)
         for key in (*slugs, *sources):
             push = key.rsplit("/", 1)[-1][:36]

@@ -24,7 +24,6 @@ from deis_services.controller.model import App
 log = get_logger(__name__)
 
 ATTEMPTS = 3
-MAX_PACK_BYTES = 1024 * 1024 * 1024
 PUSH = """SELECT p.*, a.id AS app_id, extract(epoch FROM now() - p.entered)::float8 AS in_state
           FROM pushes p JOIN apps a ON a.uuid = p.app"""
 
@@ -55,7 +54,7 @@ class Pushes:
             appuuid=app.uuid,
             username=username,
             lease_seconds=self._deps.settings.lease_seconds,
-            max_pack_bytes=MAX_PACK_BYTES,
+            max_pack_bytes=self._deps.settings.pack_bytes,
             traceparent=context.traceparent,
         )
 
@@ -202,6 +201,9 @@ class Pushes:
             environment=values,
             cache="DEIS_DISABLE_CACHE" not in values,
             lease_seconds=deps.settings.lease_seconds,
+            time_limit_seconds=deps.settings.build_seconds,
+            output_limit_bytes=deps.settings.build_output_bytes,
+            slug_limit_bytes=deps.settings.slug_bytes,
             traceparent=row["traceparent"],
         )
 

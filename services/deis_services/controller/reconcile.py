@@ -86,7 +86,7 @@ class Reconciler:
             newest = await store.newest_successful(tx, app.uuid)
             try:
                 if newest:
-                    await begin.rollback_to(tx, app, newest, rollback)
+                    await begin.rollback_to(tx, self._deps, app, newest, rollback)
             except Refused as fault:
                 running, cause = rollback, failure(fault.code, fault.detail)
             await outcome.fail_in(tx, self._deps, locked, running, cause)

@@ -10,7 +10,7 @@ from deis_platform.groups import (
     ObjectsSettings,
     PlatformSettings,
 )
-from deis_platform.settings import env
+from deis_platform.settings import env, size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,5 +36,20 @@ class Settings:
     lease_seconds: float = env("DEIS_LEASE_SECONDS", 30.0, help="lease of a push")
     queue_seconds: float = env(
         "DEIS_QUEUE_SECONDS", 900.0, help="how long a push waits for a worker"
+    )
+    pack_bytes: int = env("DEIS_PACK_LIMIT", "1GB", parse=size, help="pack of one push")
+    slug_bytes: int = env("DEIS_SLUG_LIMIT", "1GB", parse=size, help="one slug or source")
+    slugs_kept: int = env(
+        "DEIS_SLUGS_KEPT", 20, help="newest successful releases that can be rolled back to"
+    )
+    build_seconds: float = env("DEIS_BUILD_SECONDS", 900.0, help="time of one build")
+    build_output_bytes: int = env(
+        "DEIS_BUILD_OUTPUT_LIMIT", "10MB", parse=size, help="output of one build"
+    )
+    config_bytes: int = env(
+        "DEIS_CONFIG_LIMIT", "512KB", parse=size, help="configuration of an application"
+    )
+    logins_per_minute: int = env(
+        "DEIS_LOGINS_PER_MINUTE", 10, help="logins of one user from one address"
     )
     resync_seconds: float = env("DEIS_RESYNC_SECONDS", 30.0, help="period of the full comparison")

@@ -149,12 +149,9 @@ async def build(tx: Transaction, uuid: str | None) -> Build | None:
     return build_of(row) if row else None
 
 
-SLUGS_KEPT = 20
-"""Slugs of that many builds stay, those of the newest successful releases (DESIGN 9)."""
-
-
-async def kept_slugs(tx: Transaction, app: str) -> set[str]:
-    """Object keys of the slugs a rollback may go back to, and of all that runs or is queued."""
+async def kept_slugs(tx: Transaction, app: str, builds: int) -> set[str]:
+    """Object keys of the slugs a rollback may go back to, those of that many builds of the newest
+    successful releases, and of all that runs or is queued (DESIGN 9)."""
     rows = await tx.fetch(
         """SELECT image FROM builds b WHERE app = $1::uuid AND sha <> '' AND (
                uuid IN (SELECT build FROM releases WHERE app = $1::uuid AND state = 'succeeded'
@@ -167,7 +164,7 @@ async def kept_slugs(tx: Transaction, app: str) -> set[str]:
                OR uuid IN (SELECT push FROM operations WHERE app = $1::uuid
                            AND state IN ('queued', 'running')))""",
         app,
-        SLUGS_KEPT,
+        builds,
     )
     return {row["image"] for row in rows}
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from deis_bus.consumer import Consumer, Delivered
-from deis_bus.contracts.logs import DROP, FOLLOW, MAX_LINE_BYTES, TAIL, Drop, Follow, Lines, Tail
+from deis_bus.contracts.logs import DROP, FOLLOW, TAIL, Drop, Follow, Lines, Tail
 from deis_bus.contracts.push import APPS_ALIVE, AppsAlive
 from deis_bus.errors import Refused, Transient
 from deis_bus.events.apps import AppDestroyed
@@ -39,7 +39,9 @@ class Logger:
 
     def __init__(self, bus: Bus, settings: Settings) -> None:
         self.rings = Rings(
-            lines=settings.lines, line_bytes=MAX_LINE_BYTES, total_bytes=settings.memory_bytes
+            lines=settings.lines,
+            line_bytes=settings.line_bytes,
+            total_bytes=settings.memory_bytes,
         )
         self.followers = Followers(self.rings, bus.open_stream, settings.followers)
         self.collector = Collector(bus, (self,))

@@ -14,6 +14,9 @@ class Settings:
     health: HealthSettings
     logs: LogSettings
     lines: int = env("DEIS_LOGGER_LINES", 1000, help="newest lines kept per application")
+    line_bytes: int = env(
+        "DEIS_LOGGER_LINE_LIMIT", "16KB", parse=size, help="one line; more than 16KB never travels"
+    )
     memory_bytes: int = env(
         "DEIS_LOGGER_MEMORY", "64MB", parse=size, help="for the lines of all applications"
     )

@@ -71,7 +71,7 @@ async def before_login(deps: Deps, call: ApiCall, caller: Caller) -> User:
     async with deps.db.transaction() as tx:
         await accounts.note_login(tx, shown, call.address)
     async with deps.db.transaction() as tx:
-        await accounts.check_logins(tx, shown, call.address)
+        await accounts.check_logins(tx, shown, call.address, deps.settings.logins_per_minute)
         found = await accounts.password_of(tx, username)
     good = await verify_password(found[1] if found else _NOBODY, password)
     if not good or found is None:

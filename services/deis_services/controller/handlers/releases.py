@@ -29,7 +29,8 @@ async def newest(request: Request) -> Release:
 
 async def set_config(request: Request) -> ApiAnswer:
     """A change of the configuration; it is laid over the newest one at its turn."""
-    return await submit(request, "config", {"patch": validate_patch(request.body)})
+    patch = validate_patch(request.body, request.deps.settings.config_bytes)
+    return await submit(request, "config", {"patch": patch})
 
 
 async def list_releases(request: Request) -> ApiAnswer:

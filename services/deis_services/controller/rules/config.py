@@ -13,8 +13,6 @@ from deis_services.controller.rules.probes import healthcheck_error, merge_healt
 from deis_services.controller.rules.process_types import BAD_TYPE, is_type
 from deis_services.controller.rules.values import BAD_KEY, is_key, value_error
 
-MAX_BYTES = 512 * 1024
-TOO_BIG = "The configuration of an application can hold at most 512 KB"
 NO_PORT = "PORT needs to be set in the config when using a private registry"
 
 Patch = dict[str, dict[str, Any]]
@@ -40,7 +38,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
     )
 
 
-def validate_patch(body: Mapping[str, Any]) -> Patch:
+def validate_patch(body: Mapping[str, Any], limit_bytes: int) -> Patch:
     """The groups of a request as maps of texts; None asks to remove a key. Raises Invalid.
 
     Values become texts as the original wrote them: `1` is "1", `true` is "True" (api.md 8).
@@ -57,25 +55,29 @@ def validate_patch(body: Mapping[str, Any]) -> Patch:
         wrong = _group_errors(group, given)
         if wrong:
             form.wrong(group, *wrong)
-    if not form.errors and _size(patch) > MAX_BYTES:
-        form.wrong(next(iter(patch)), TOO_BIG)
+    if not form.errors and _size(patch) > limit_bytes:
+        form.wrong(next(iter(patch)), _too_big(limit_bytes))
     form.done()
     return patch
 
 
-def merge(current: Config, patch: Mapping[str, Mapping[str, Any]]) -> Config:
+def merge(current: Config, patch: Mapping[str, Mapping[str, Any]], limit_bytes: int) -> Config:
     """The configuration with a checked patch laid over it.
 
     Raises Refused 422 for a key removed that is not there, 400 for a registry without `PORT`
-    and for more than 512 KB.
+    and for more than `limit_bytes`.
     """
     groups = {group: _merge_group(group, getattr(current, group), patch[group]) for group in patch}
     merged = msgspec.structs.replace(current, **groups)
     if merged.registry and "PORT" not in merged.values:
         raise Refused(400, NO_PORT)
-    if _size({group: getattr(merged, group) for group in GROUPS}) > MAX_BYTES:
-        raise Refused(400, TOO_BIG)
+    if _size({group: getattr(merged, group) for group in GROUPS}) > limit_bytes:
+        raise Refused(400, _too_big(limit_bytes))
     return merged
+
+
+def _too_big(limit_bytes: int) -> str:
+    return f"The configuration of an application can hold at most {limit_bytes // 1024} KB"
 
 
 def _merge_group(

@@ -9,7 +9,20 @@ from hypothesis import strategies as st
 from deis_bus.errors import Refused
 from deis_services.controller.model import Config
 from deis_services.controller.rules import Invalid
-from deis_services.controller.rules.config import Changes, changes, merge, validate_patch
+from deis_services.controller.rules.config import Changes, Patch, changes, merge, validate_patch
+
+LIMIT = 512 * 1024
+
+
+def checked(body: dict[str, Any]) -> Patch:
+    """A request's groups under the default limit."""
+    return validate_patch(body, LIMIT)
+
+
+def merged_with(current: Config, patch: dict[str, Any]) -> Config:
+    """The merge under the default limit."""
+    return merge(current, patch, LIMIT)
+
 
 KEY = "Config keys must start with a letter or underscore and only contain [A-z0-9_]"
 MEMORY = (
@@ -23,7 +36,7 @@ GRACE = "Termination Grace Period format: <value>, where value must be a numeric
 
 def wrong(body: dict[str, Any]) -> dict[str, list[str]]:
     with pytest.raises(Invalid) as caught:
-        validate_patch(body)
+        checked(body)
     return caught.value.fields
 
 
@@ -87,21 +100,21 @@ def test_values_that_are_refused(key: str, value: str, message: str) -> None:
     ],
 )
 def test_values_that_are_taken(key: str, value: str) -> None:
-    assert validate_patch({"values": {key: value}}) == {"values": {key: value}}
+    assert checked({"values": {key: value}}) == {"values": {key: value}}
 
 
 def test_scalars_become_texts_as_the_original_wrote_them() -> None:
     body = {"values": {"A": 1, "B": True, "C": 1.5, "D": {"x": [1]}, "E": None}}
-    patch = validate_patch(body)
+    patch = checked(body)
     assert patch == {"values": {"A": "1", "B": "True", "C": "1.5", "D": "{'x': [1]}", "E": None}}
 
 
 def test_a_group_may_be_a_string_of_json_and_unknown_keys_are_ignored() -> None:
-    assert validate_patch({"values": '{"A": "1"}', "owner": "eve"}) == {"values": {"A": "1"}}
+    assert checked({"values": '{"A": "1"}', "owner": "eve"}) == {"values": {"A": "1"}}
 
 
 def test_keys_that_are_unset_are_not_checked() -> None:
-    assert validate_patch({"values": {"1-": None}}) == {"values": {"1-": None}}
+    assert checked({"values": {"1-": None}}) == {"values": {"1-": None}}
 
 
 @pytest.mark.parametrize("group", ["values", "memory", "tags", "healthcheck", "registry"])
@@ -119,7 +132,7 @@ def test_a_patch_has_a_bound() -> None:
 
 @pytest.mark.parametrize("value", ["1G", "64mb", "0", "0/100MB", "10B", "100K/1G", "1gb/1GB"])
 def test_memory_that_is_taken(value: str) -> None:
-    assert validate_patch({"memory": {"web": value}}) == {"memory": {"web": value}}
+    assert checked({"memory": {"web": value}}) == {"memory": {"web": value}}
 
 
 @pytest.mark.parametrize("value", ["10", "1T", "1G/0", "1G/", "", "/1G", "-1G", "1G/1G/1G"])
@@ -129,7 +142,7 @@ def test_memory_that_is_refused(value: str) -> None:
 
 @pytest.mark.parametrize("value", [0.5, "500m", "-1", ".123", "+1", "0.25/1", "100m/1", "1/1"])
 def test_cpu_that_is_taken(value: object) -> None:
-    assert validate_patch({"cpu": {"web": value}}) == {"cpu": {"web": str(value)}}
+    assert checked({"cpu": {"web": value}}) == {"cpu": {"web": str(value)}}
 
 
 @pytest.mark.parametrize("value", ["1M", "x", "", "1/", "1.", "1e3", "1/2/3"])
@@ -169,7 +182,7 @@ def test_tags_that_are_refused(key: str, value: str, message: str) -> None:
 
 def test_tags_that_are_taken() -> None:
     tags = {"rack": "", "p" * 100 + ".example.com/ssd": "a.b_c-d", "a": "x" * 63}
-    assert validate_patch({"tags": tags}) == {"tags": tags}
+    assert checked({"tags": tags}) == {"tags": tags}
 
 
 @pytest.mark.parametrize("value", ["", "ten", "-1", "1.5", "9" * 6])
@@ -180,7 +193,7 @@ def test_grace_periods_that_are_refused(value: str) -> None:
 
 def test_hooks_and_grace_periods_become_texts() -> None:
     body = {"termination_grace_period": {"web": 10}, "lifecycle_pre_stop": {"web": 1}}
-    assert validate_patch(body) == {
+    assert checked(body) == {
         "lifecycle_pre_stop": {"web": "1"},
         "termination_grace_period": {"web": "10"},
     }
@@ -246,12 +259,12 @@ def test_healthchecks_that_are_taken() -> None:
             "worker": None,
         }
     }
-    assert validate_patch(body) == body
+    assert checked(body) == body
 
 
 def test_sent_keys_are_laid_over_and_null_removes() -> None:
     current = Config(values={"A": "1", "B": "2"}, tags={"rack": "1"})
-    merged = merge(current, {"values": {"A": None, "B": "3", "C": ""}})
+    merged = merged_with(current, {"values": {"A": None, "B": "3", "C": ""}})
     assert merged.values == {"B": "3", "C": ""}
     assert merged.tags == {"rack": "1"}
     assert current.values == {"A": "1", "B": "2"}
@@ -273,32 +286,32 @@ def test_removing_what_is_not_there(group: str, patch: dict[str, Any], key: str)
         healthcheck={"web/cmd": {"livenessProbe": {}}},
     )
     with pytest.raises(Refused, match=f"^{key} does not exist under {group}$") as caught:
-        merge(current, {group: patch})
+        merged_with(current, {group: patch})
     assert caught.value.code == 422
 
 
 def test_an_empty_value_can_be_removed() -> None:
-    assert merge(Config(values={"A": ""}), {"values": {"A": None}}).values == {}
+    assert merged_with(Config(values={"A": ""}), {"values": {"A": None}}).values == {}
 
 
 def test_registry_keys_are_kept_in_lower_case_and_need_a_port() -> None:
-    patch = validate_patch({"registry": {"Username": "ada"}})
+    patch = checked({"registry": {"Username": "ada"}})
     with pytest.raises(Refused, match="PORT needs to be set") as caught:
-        merge(Config(), patch)
+        merged_with(Config(), patch)
     assert caught.value.code == 400
-    merged = merge(Config(values={"PORT": "80"}), patch)
+    merged = merged_with(Config(values={"PORT": "80"}), patch)
     assert merged.registry == {"username": "ada"}
     with pytest.raises(Refused, match="PORT needs to be set"):
-        merge(merged, {"values": {"PORT": None}})
+        merged_with(merged, {"values": {"PORT": None}})
     assert wrong({"registry": {"user-name": "x"}}) == {"registry": [KEY]}
 
 
 def test_probes_are_replaced_whole() -> None:
     current = Config(healthcheck={"web": {"livenessProbe": {"a": 1}, "readinessProbe": {"b": 1}}})
     patch = {"web": {"livenessProbe": {"c": 1}, "readinessProbe": None}, "worker": {"x": {}}}
-    merged = merge(current, {"healthcheck": patch})
+    merged = merged_with(current, {"healthcheck": patch})
     assert merged.healthcheck == {"web": {"livenessProbe": {"c": 1}}, "worker": {"x": {}}}
-    assert merge(merged, {"healthcheck": {"worker": None}}).healthcheck == {
+    assert merged_with(merged, {"healthcheck": {"worker": None}}).healthcheck == {
         "web": {"livenessProbe": {"c": 1}}
     }
 
@@ -306,7 +319,7 @@ def test_probes_are_replaced_whole() -> None:
 def test_a_configuration_has_a_bound_over_all_its_changes() -> None:
     current = Config(values={f"K{n}": "x" * 100_000 for n in range(5)})
     with pytest.raises(Refused, match="512 KB") as caught:
-        merge(current, {"values": {"MORE": "x" * 100_000}})
+        merged_with(current, {"values": {"MORE": "x" * 100_000}})
     assert caught.value.code == 400
 
 
@@ -328,4 +341,4 @@ def test_a_merge_of_the_difference_gives_the_new_values(
     found = changes(old, new)
     patch: dict[str, Any] = {key: new[key] for key in (*found.added, *found.changed)}
     patch |= dict.fromkeys(found.deleted)
-    assert merge(Config(values=old), {"values": patch}).values == new
+    assert merged_with(Config(values=old), {"values": patch}).values == new
