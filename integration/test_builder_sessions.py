@@ -86,6 +86,26 @@ class TestSessions(WithBuilder):
             for _, writer in knocking:
                 writer.close()
 
+    async def test_nobody_takes_all_the_room(self, nats: RunningNats, platform: BuilderRig) -> None:
+        async with platform.builder(nats, connections=8):
+            ada, bob = await platform.person("ada"), await platform.person("bob")
+            inside = []
+            for number in range(2):
+                path = ada.home / f"shared{number}"
+                master = await ada.starts(
+                    *(*ada.ssh, "-M", "-N", "-o", f"ControlPath={path}"),
+                    *("-p", str(platform.port), "git@127.0.0.1"),
+                    folder=ada.home,
+                )
+                await until(path.exists, "a connection")
+                inside.append(master)
+            assert (await ada.on_ssh("ping", code=255)).code == 255
+            assert (await bob.on_ssh("ping")).output == "pong\n"
+            for master in inside:
+                master.terminate()
+                await master.wait()
+            await until(lambda: _pings(ada), "there is room again")
+
     async def test_a_client_lost_while_sending_frees_the_app(self, rig: BuilderRig) -> None:
         ada = await rig.person("ada")
         blog = await ada.app("blog")
@@ -97,6 +117,10 @@ class TestSessions(WithBuilder):
         assert not list((rig.folder / "builder").glob("*.git/objects/*incoming*"))
         assert rig.builds.seen == []
         assert "Done, blog:v2 deployed" in (await ada.push(blog)).output
+
+
+async def _pings(person: Pusher) -> bool:
+    return (await person.on_ssh("ping", code=None)).code == 0
 
 
 async def _half_a_push(ada: Pusher, tree: Path) -> asyncio.subprocess.Process:

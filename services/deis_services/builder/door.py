@@ -19,6 +19,8 @@ KEYS = 40
 """So many times a connection may show a key; each counts twice, before and with its signature."""
 CHANNELS = 4
 """Sessions that one connection may have open."""
+SHARE = 4
+"""No user may have more than this part of all connections, so that others find room."""
 
 
 class Connections:
@@ -32,6 +34,8 @@ class Connections:
         self._limit = limit
         self._knocking: dict[asyncssh.SSHServerConnection, None] = {}
         """Those that have not shown a key yet, the oldest first."""
+        self._inside: dict[asyncssh.SSHServerConnection, str] = {}
+        """The others, and whose they are."""
 
     def admit(self, connection: asyncssh.SSHServerConnection) -> bool:
         """Whether there is room. Who only knocks gives way, so that nobody can keep others out."""
@@ -46,14 +50,21 @@ class Connections:
         self._knocking[connection] = None
         return True
 
-    def known(self, connection: asyncssh.SSHServerConnection) -> None:
-        """It has shown a key."""
-        self._knocking.pop(connection, None)
+    def known(self, connection: asyncssh.SSHServerConnection, username: str) -> bool:
+        """It has shown a key; whether that user may have one more."""
+        if list(self._inside.values()).count(username) >= max(1, self._limit // SHARE):
+            log.warning("too many connections", user=username)
+            return False
+        if connection in self._knocking:  # it may be gone by now
+            del self._knocking[connection]
+            self._inside[connection] = username
+        return True
 
     def left(self, connection: asyncssh.SSHServerConnection) -> None:
         """It is gone."""
         self.open.discard(connection)
         self._knocking.pop(connection, None)
+        self._inside.pop(connection, None)
 
 
 class Door(asyncssh.SSHServer):
@@ -63,6 +74,7 @@ class Door(asyncssh.SSHServer):
         self._all = connections
         self._connection: asyncssh.SSHServerConnection | None = None
         self._fingerprint = ""
+        self._username = ""
         self._sessions: list[GitSession] = []
         self._keys = 0
 
@@ -79,8 +91,8 @@ class Door(asyncssh.SSHServer):
 
     def auth_completed(self) -> None:
         """It showed a key that the platform knows."""
-        if self._connection is not None:
-            self._all.known(self._connection)
+        if self._connection is not None and not self._all.known(self._connection, self._username):
+            self._connection.abort()
 
     def begin_auth(self, username: str) -> bool:
         """Always: the user's name says nothing, the key does."""
@@ -98,14 +110,16 @@ class Door(asyncssh.SSHServer):
             return False
         fingerprint = key.get_fingerprint("md5").removeprefix("MD5:").lower()
         try:
-            await call(self._all.bus, KEY_LOOKUP, KeyLookup(fingerprint), seconds=KEY_SECONDS)
+            found = await call(
+                self._all.bus, KEY_LOOKUP, KeyLookup(fingerprint), seconds=KEY_SECONDS
+            )
         except Transient:
             if self._connection is not None:
                 self._connection.send_auth_banner(f"{render.AWAY}\r\n")
             return False
         except BusError:
             return False
-        self._fingerprint = fingerprint
+        self._fingerprint, self._username = fingerprint, found.username
         return True
 
     def session_requested(self) -> GitSession | bool:
