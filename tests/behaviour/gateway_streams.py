@@ -15,7 +15,7 @@ from deis_bus.contracts import buildlog
 from deis_bus.contracts.http import ApiAnswer, ApiCall
 from deis_bus.errors import StreamClosed
 from deis_bus.ports import Bus, ByteStream, Frame
-from deis_services.gateway.streams import base, run_socket
+from deis_services.gateway.streams import run_socket, sender
 from tests.behaviour.bus import PATIENCE, until
 from tests.behaviour.gateway_rig import TOKEN, Controller, Running, json
 
@@ -132,7 +132,7 @@ class LogsSuite(Streaming):
     async def test_a_client_that_takes_nothing_is_given_up(
         self, running: Running, controller: Controller, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(base, "SEND_SECONDS", 0.2)
+        monkeypatch.setattr(sender, "SEND_SECONDS", 0.2)
         ended: list[str] = []
 
         async def logger(stream: ByteStream) -> None:

@@ -27,10 +27,10 @@ from deis_services.gateway.calls import Calls
 from deis_services.gateway.operations import Operations
 from deis_services.gateway.parse import Found, Routes
 from deis_services.gateway.rights import controller_ready
-from deis_services.gateway.streams.base import Streams
 from deis_services.gateway.streams.build_output import build_output
 from deis_services.gateway.streams.events import events
 from deis_services.gateway.streams.logs import logs
+from deis_services.gateway.streams.open_streams import Streams
 from deis_services.gateway.streams.run import run
 from deis_services.gateway.streams.run_socket import run_socket
 

@@ -19,7 +19,7 @@ from deis_services.gateway.credentials import Credentials
 from deis_services.gateway.operations import Operations
 from deis_services.gateway.rights import Rights, controller_ready
 from deis_services.gateway.settings import Settings
-from deis_services.gateway.streams.base import Streams
+from deis_services.gateway.streams.open_streams import Streams
 
 SIGNING = "artifacts"
 """Purpose of the key that capability tokens are signed with; who signs derives the same."""

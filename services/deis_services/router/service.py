@@ -1,17 +1,13 @@
 """The router as a service: nginx serves beside the bus, which may come later or go away."""
 
 import asyncio
-import os
-from importlib.metadata import version
-from socket import gethostname
 
 import structlog
 
-from deis_bus.clock import timestamp
 from deis_bus.errors import Transient
-from deis_bus.ports import ServiceInfo
 from deis_platform.buses import open_bus
 from deis_platform.embedded import binaries
+from deis_platform.presence import Presence
 from deis_platform.runner import run_parts, run_service, wait_for_stop
 from deis_services.router.nginx import open_files, worker_user
 from deis_services.router.parts import Plan, Router, router
@@ -20,6 +16,7 @@ from deis_services.router.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+ABOUT = "nginx with routes as data"
 PAUSE_SECONDS = 1.0
 GRACE_SECONDS = 8.0
 """Longer than nginx takes to finish what it has begun."""
@@ -38,24 +35,12 @@ class OnBus:
         """Open the bus, whenever it comes, and run the parts on it until stopped."""
         while not stop.is_set():
             try:
-                async with (
-                    open_bus(self._settings.bus, "router") as bus,
-                    bus.serve(_info(), {}),
-                ):
-                    await run_parts(self._router.bus_parts(bus), stop, GRACE_SECONDS)
+                async with open_bus(self._settings.bus, "router") as bus:
+                    parts = (*self._router.bus_parts(bus), Presence(bus, "router", ABOUT))
+                    await run_parts(parts, stop, GRACE_SECONDS)
             except Transient as fault:
                 log.warning("the bus is away, the last good routes stand", fault=str(fault))
                 await wait_for_stop(stop, PAUSE_SECONDS)
-
-
-def _info() -> ServiceInfo:
-    """How `nats micro ls` and the manager see this router."""
-    return ServiceInfo(
-        name="router",
-        version=version("deis-workflow"),
-        description="nginx with routes as data",
-        metadata={"started": timestamp(), "host": gethostname(), "pid": str(os.getpid())},
-    )
 
 
 def plan(settings: Settings) -> Plan:

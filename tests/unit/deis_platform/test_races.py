@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from deis_platform.races import unless
+from deis_platform.races import first, unless
 
 
 class Endless:
@@ -63,3 +63,25 @@ async def test_a_cancelled_wait_leaves_nothing_running() -> None:
     with pytest.raises(asyncio.CancelledError):
         await racing
     assert work.ended
+
+
+async def test_the_first_to_end_ends_the_others() -> None:
+    ended: list[str] = []
+
+    async def forever(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(name)
+
+    async def soon() -> None:
+        await asyncio.sleep(0)
+
+    async def broken() -> None:
+        raise LookupError
+
+    assert await first(forever("a"), soon(), forever("b")) == 1
+    assert sorted(ended) == ["a", "b"]
+    with pytest.raises(LookupError):
+        await first(forever("c"), broken())
+    assert ended[2:] == ["c"]

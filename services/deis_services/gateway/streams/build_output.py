@@ -9,7 +9,9 @@ from deis_bus.contracts.http import ApiAnswer, ApiCall
 from deis_bus.ports import Received
 from deis_bus.streams import BUILDLOGS
 from deis_services.gateway.answers import Problem, of_answer
-from deis_services.gateway.streams.base import Pump, Sender, Streams
+from deis_services.gateway.streams.open_streams import Streams
+from deis_services.gateway.streams.pump import Pump
+from deis_services.gateway.streams.sender import Sender
 
 LOOK_SECONDS = 5.0
 LAST_SECONDS = 1.0

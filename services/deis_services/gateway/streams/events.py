@@ -20,7 +20,9 @@ from deis_bus.ports import Bus, Received
 from deis_bus.streams import EVENTS
 from deis_services.gateway.answers import Problem, of_answer, problem
 from deis_services.gateway.listen import subject_of
-from deis_services.gateway.streams.base import Cut, Pump, Sender, Streams
+from deis_services.gateway.streams.open_streams import Cut, Streams
+from deis_services.gateway.streams.pump import Pump
+from deis_services.gateway.streams.sender import Sender
 from deis_services.gateway.streams.sight import Sight
 
 KEEP_ALIVE_SECONDS = 15.0

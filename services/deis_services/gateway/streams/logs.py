@@ -8,7 +8,8 @@ from deis_bus.contracts.http import ApiCall
 from deis_bus.errors import StreamClosed
 from deis_bus.ports import ByteStream
 from deis_services.gateway.answers import of_answer
-from deis_services.gateway.streams.base import Cut, Sender, Streams
+from deis_services.gateway.streams.open_streams import Cut, Streams
+from deis_services.gateway.streams.sender import Sender
 
 MARK = {"Deis_Stream": "logs"}
 """Tells a client that the answer follows; the original's ends."""

@@ -9,8 +9,9 @@ from deis_bus.clock import new_id
 from deis_bus.contracts.http import ApiCall
 from deis_bus.errors import StreamClosed
 from deis_bus.ports import ByteStream
+from deis_platform.races import first
 from deis_services.gateway.answers import away, of_answer, problem
-from deis_services.gateway.streams.base import Streams, first
+from deis_services.gateway.streams.open_streams import Streams
 
 OUTPUT_LIMIT = 1024 * 1024
 CUT = "\n[the output is longer than 1 MB; the rest was left out]\n"

@@ -16,9 +16,11 @@ from deis_bus.clock import new_id
 from deis_bus.contracts.http import ApiAnswer, ApiCall
 from deis_bus.errors import Refused, StreamClosed, Transient
 from deis_bus.ports import ByteStream
+from deis_platform.races import first
 from deis_services.gateway.answers import Problem, away
-from deis_services.gateway.streams.base import SEND_SECONDS, Streams, first
+from deis_services.gateway.streams.open_streams import Streams
 from deis_services.gateway.streams.run_input import WINDOW_BYTES, Input
+from deis_services.gateway.streams.sender import SEND_SECONDS
 
 PROTOCOL = "deis.run.v1"
 START_SECONDS = 15.0

@@ -1,11 +1,11 @@
-"""Reading ahead, bounded, and racing."""
+"""Reading ahead, bounded."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
 
-from deis_services.gateway.streams.base import QUEUED, Pump, first
+from deis_services.gateway.streams.pump import QUEUED, Pump
 from tests.behaviour.bus import until
 
 
@@ -53,25 +53,3 @@ async def test_it_reads_ahead_only_so_far_and_closes_its_source() -> None:
     await pump.close()
     assert closed
     assert given == QUEUED + 1
-
-
-async def test_the_first_to_end_ends_the_others() -> None:
-    ended: list[str] = []
-
-    async def forever(name: str) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append(name)
-
-    async def soon() -> None:
-        await asyncio.sleep(0)
-
-    async def broken() -> None:
-        raise LookupError
-
-    assert await first(forever("a"), soon(), forever("b")) == 1
-    assert sorted(ended) == ["a", "b"]
-    with pytest.raises(LookupError):
-        await first(forever("c"), broken())
-    assert ended[2:] == ["c"]
