@@ -116,8 +116,8 @@ def plain(_logger: object, _method: str, fields: Fields) -> str:
     event, app, release = (fields.pop(name, "") for name in CONTEXT)
     about = " ".join(str(word) for word in (event, app, f"v{release}" if release else "") if word)
     trace = fields.pop("exception", "")
-    message = fields.pop("message", "")
-    words = [*head, f"{service}:" if service else "", f"[{about}]" if about else "", str(message)]
+    message = _one_line(str(fields.pop("message", "")))
+    words = [*head, f"{service}:" if service else "", f"[{about}]" if about else "", message]
     words += [f"{name}={_shown(value)}" for name, value in fields.items()]
     line = " ".join(word for word in words if word)
     return f"{line}\n{trace}" if trace else line
@@ -125,7 +125,15 @@ def plain(_logger: object, _method: str, fields: Fields) -> str:
 
 def _shown(value: object) -> str:
     text = str(value)
-    return repr(text) if not text or re.search(r"\s", text) else text
+    return repr(text) if not text or " " in text or not text.isprintable() else text
+
+
+def _one_line(text: str) -> str:
+    """Without line breaks and what a terminal obeys: it may be words of somebody outside."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def _with_context(_logger: object, _method: str, fields: Fields) -> Fields:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deis_platform import logs
@@ -95,6 +95,15 @@ def test_a_plain_line_reads_well() -> None:
     assert line.split(" ", 1)[1] == (
         "INFO controller: [build.done blog v3] deployed seconds=1.5 why='two words' empty=''"
     )
+
+
+@given(text=st.text())
+@example(text="/x\x1b[31m")
+@example(text="/x\n2026-11-26T00:00:00Z ERROR forged")
+@example(text="a\u202eb\x00")
+def test_words_of_others_cannot_forge_a_line(text: str) -> None:
+    line = plain(None, "info", {"message": f"m{text}", "path": text})
+    assert line.isprintable()
 
 
 def test_below_the_level_nothing_is_written() -> None:
