@@ -10,10 +10,11 @@ BIN := .venv/bin
 PYTHON_IN_VENV := $(BIN)/python
 WORKERS ?= 2
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q
-QUICK := -m "not soak and not fuzz"
+QUICK := -m "not soak"
 SERVICES := gateway controller builder runtime router logger manager
 
-.PHONY: help setup fmt lint unit integration test soak bench fuzz cover asyncapi demo up tools \
+.PHONY: help setup fmt lint unit integration test soak bench fuzz cover asyncapi settings demo \
+	up tools \
 	$(addprefix run-,$(SERVICES))
 
 help: ## list these targets
@@ -54,13 +55,16 @@ bench: setup ## measure against bare baselines; a table and bench-results.json
 	@$(HERE) $(PYTHON_IN_VENV) -m integration.bench
 
 fuzz: setup ## property tests with many more examples
-	@HYPOTHESIS_PROFILE=deep $(PYTEST) --timeout 3600 tests -m fuzz
+	@HYPOTHESIS_PROFILE=deep $(PYTEST) --timeout 3600 -m hypothesis tests
 
 cover: setup tools ## branch coverage of all tests, by file
 	@$(PYTEST) -n $(WORKERS) --cov --cov-report=term-missing:skip-covered $(QUICK) tests integration
 
 asyncapi: setup ## write the AsyncAPI document of the events again
 	@$(PYTHON_IN_VENV) -m deis_bus.asyncapi
+
+settings: setup ## write the table of settings in docs/operations.md again
+	@$(PYTHON_IN_VENV) scripts/settings_table.py
 
 demo: setup ## the main job on a sample application, start to end
 	@$(HERE) $(PYTHON_IN_VENV) -m integration.demo

@@ -5,8 +5,13 @@ import os
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 from deis_platform.runner import new_loop
+
+settings.register_profile("deep", max_examples=5_000, deadline=None)
+if "HYPOTHESIS_PROFILE" in os.environ:
+    settings.load_profile(os.environ["HYPOTHESIS_PROFILE"])
 
 
 def pytest_asyncio_loop_factories(

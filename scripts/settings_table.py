@@ -1,6 +1,6 @@
 """Write the table of settings in docs/operations.md from the Settings classes.
 
-    .venv/bin/python scripts/settings_table.py
+    make settings
 
 A test (tests/unit/test_settings_table.py) says when it is due.
 """

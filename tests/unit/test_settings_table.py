@@ -23,7 +23,7 @@ def script() -> ModuleType:
 
 def test_the_table_is_in_step_with_the_settings(script: ModuleType) -> None:
     document = script.DOCUMENT.read_text(encoding="utf-8")
-    assert document == script.written(document), "type .venv/bin/python scripts/settings_table.py"
+    assert document == script.written(document), "type `make settings`"
 
 
 def test_it_names_variable_default_meaning_and_reader(script: ModuleType) -> None:

@@ -1,7 +1,6 @@
 """Lines that come once more after a broken connection are shown once."""
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deis_cli.core.resume import Resume
@@ -53,20 +52,10 @@ streams = st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ab")), max_size
 )
 
 
-def _all_is_shown_once(log: list[str], cut: int, kept: int) -> None:
+@given(log=streams, cut=st.integers(0, 30), kept=st.integers(0, 30))
+def test_wherever_it_breaks_each_line_is_shown_once(log: list[str], cut: int, kept: int) -> None:
+    log = [f"{text} {number}" for number, text in enumerate(log)]
     cut = min(cut, len(log))
     before = log[:cut]
     again = log[max(0, cut - kept) :]
     assert [*before, *shown(before, again)] == log
-
-
-@given(log=streams, cut=st.integers(0, 30), kept=st.integers(0, 30))
-def test_wherever_it_breaks_each_line_is_shown_once(log: list[str], cut: int, kept: int) -> None:
-    _all_is_shown_once([f"{text} {number}" for number, text in enumerate(log)], cut, kept)
-
-
-@pytest.mark.fuzz
-@settings(max_examples=5_000, deadline=None)
-@given(log=streams, cut=st.integers(0, 30), kept=st.integers(0, 30))
-def test_wherever_it_breaks_deep(log: list[str], cut: int, kept: int) -> None:
-    _all_is_shown_once([f"{text} {number}" for number, text in enumerate(log)], cut, kept)

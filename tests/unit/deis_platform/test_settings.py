@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deis_platform.groups import BusSettings, DatabaseSettings, HealthSettings, LogSettings
@@ -135,7 +135,12 @@ def test_an_address_reads_as_it_is_written(host: str, port: int) -> None:
     assert address(str(Address(host, port))) == Address(host, port)
 
 
-def _only_settings_errors(environ: dict[str, str]) -> None:
+names = st.sampled_from([one.name for one in described(Outer)])
+environs = st.dictionaries(names, st.text(max_size=40))
+
+
+@given(environs)
+def test_any_environment_is_settings_or_a_list_of_mistakes(environ: dict[str, str]) -> None:
     try:
         loaded = load(Outer, environ)
     except SettingsError as fault:
@@ -144,19 +149,3 @@ def _only_settings_errors(environ: dict[str, str]) -> None:
         assert all(line.startswith("  X_") for line in lines)
     else:
         assert loaded.limit >= 0
-
-
-names = st.sampled_from([one.name for one in described(Outer)])
-environs = st.dictionaries(names, st.text(max_size=40))
-
-
-@given(environs)
-def test_any_environment_is_settings_or_a_list_of_mistakes(environ: dict[str, str]) -> None:
-    _only_settings_errors(environ)
-
-
-@pytest.mark.fuzz
-@settings(max_examples=5_000, deadline=None)
-@given(environs)
-def test_any_environment_deep(environ: dict[str, str]) -> None:
-    _only_settings_errors(environ)

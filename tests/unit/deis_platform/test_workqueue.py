@@ -219,7 +219,11 @@ puts = st.lists(
 )
 
 
-def _nothing_is_forgotten(script: list[tuple[str, int, int]], seconds: int, parallel: int) -> None:
+@settings(deadline=None)
+@given(puts, st.integers(0, 3), st.integers(1, 3))
+def test_nothing_is_forgotten(
+    script: list[tuple[str, int, int]], seconds: int, parallel: int
+) -> None:
     """After its last put every key was worked on once more, begun at or after that put."""
     notes = Notes(seconds)
     last: dict[str, float] = {}
@@ -238,20 +242,3 @@ def _nothing_is_forgotten(script: list[tuple[str, int, int]], seconds: int, para
     assert notes.most <= parallel
     for key, put in last.items():
         assert max(at for name, at in notes.begun if name == key) >= put
-
-
-@settings(deadline=None)
-@given(puts, st.integers(0, 3), st.integers(1, 3))
-def test_nothing_is_forgotten(
-    script: list[tuple[str, int, int]], seconds: int, parallel: int
-) -> None:
-    _nothing_is_forgotten(script, seconds, parallel)
-
-
-@pytest.mark.fuzz
-@settings(max_examples=1_000, deadline=None)
-@given(puts, st.integers(0, 3), st.integers(1, 3))
-def test_nothing_is_forgotten_deep(
-    script: list[tuple[str, int, int]], seconds: int, parallel: int
-) -> None:
-    _nothing_is_forgotten(script, seconds, parallel)
