@@ -81,6 +81,24 @@ def size(text: str) -> int:
     return int(decimal.Decimal(match[1]) * _UNITS[match[2] or ""])
 
 
+def span(lowest: int, highest: int, most: int = 0) -> Callable[[str], range]:
+    """A parser of `20000-29999`, both ends in it, within these bounds; with `most` not longer."""
+    expected = f"FIRST-LAST between {lowest} and {highest}"
+    if most:
+        expected += f", at most {most} of them"
+
+    def parse(text: str) -> range:
+        first, _, last = text.partition("-")
+        if all(word.isascii() and word.isdigit() for word in (first, last)):
+            found = range(int(first), int(last) + 1)
+            inside = lowest <= found.start < found.stop <= highest + 1
+            if inside and (not most or len(found) <= most):
+                return found
+        raise ValueError(f"expected {expected}")
+
+    return parse
+
+
 def address(text: str) -> Address:
     """`host:port` or `[v6]:port`; raises ValueError."""
     host, colon, port = text.strip().rpartition(":")

@@ -4,18 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deis_platform.groups import BusSettings, HealthSettings, LogSettings, PlatformSettings
-from deis_platform.settings import Address, env, size
-
-
-def port_range(text: str) -> range:
-    """`20000-29999` as a range, both ends in it; raises ValueError."""
-    first, _, last = text.partition("-")
-    if not all(word.isascii() and word.isdigit() for word in (first, last)):
-        raise ValueError("expected FIRST-LAST")
-    ports = range(int(first), int(last) + 1)
-    if not 1024 <= ports.start < ports.stop <= 65536 or len(ports) > 10_000:
-        raise ValueError("expected at most 10000 ports between 1024 and 65535")
-    return ports
+from deis_platform.settings import Address, env, size, span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +23,10 @@ class Settings:
     )
     folder: Path = env("DEIS_ROUTER_FOLDER", help="last good table, certificates, nginx")
     ports: range = env(
-        "DEIS_ROUTER_PORTS", "20000-29999", parse=port_range, help="ports an instance can have"
+        "DEIS_ROUTER_PORTS",
+        "20000-29999",
+        parse=span(1024, 65535, most=10_000),
+        help="ports an instance can have",
     )
     api: Address = env("DEIS_ROUTER_API", Address("127.0.0.1", 8000), help="the gateway")
     certificate: str = env("DEIS_ROUTER_CERTIFICATE", "", help="platform certificate, PEM file")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deis_platform.groups import BusSettings, DatabaseSettings, HealthSettings, LogSettings
-from deis_platform.settings import Address, SettingsError, address, described, env, load, size
+from deis_platform.settings import Address, SettingsError, address, described, env, load, size, span
 
 SECRET = "hunter2-do-not-print"
 
@@ -115,6 +115,17 @@ def test_sizes(text: str, number: int) -> None:
 def test_no_sizes(text: str) -> None:
     with pytest.raises(ValueError, match="expected a size"):
         size(text)
+
+
+def test_a_span_has_both_its_ends() -> None:
+    assert span(1024, 65535)("1024-65535") == range(1024, 65536)
+    assert span(1, 9, most=3)("2-4") == range(2, 5)
+
+
+@pytest.mark.parametrize("text", ["", "2", "2-", "-2", "a-b", "4-3", "0-3", "7-10", "2-5", "2-3-4"])
+def test_no_spans(text: str) -> None:
+    with pytest.raises(ValueError, match="expected FIRST-LAST between 1 and 9, at most 3 of them"):
+        span(1, 9, most=3)(text)
 
 
 @pytest.mark.parametrize(
