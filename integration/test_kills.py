@@ -43,14 +43,16 @@ async def test_random_kills(tmp_path: Path) -> None:
 
 
 async def one_round(fire: UnderFire, chosen: random.Random, number: int) -> None:
-    """Some change, and somewhere in it the death of something."""
+    """Some change, and somewhere in it the death of something, or of two."""
     change = chosen.choice(CHANGES)
-    name = chosen.choice((*SERVERS, *SERVICES, WHOLE))
-    moment = chosen.uniform(0, MOMENT_SECONDS)
-    print(f"round {number}: {name} dies {moment:.2f} s into a {change}")
+    names = chosen.sample((*SERVERS, *SERVICES, WHOLE), chosen.choice((1, 1, 2)))
+    moments = [chosen.uniform(0, MOMENT_SECONDS) for _ in names]
+    told = ", ".join(f"{name} {moment:.2f} s" for name, moment in zip(names, moments, strict=True))
+    print(f"round {number}: in a {change} dies {told}")
     changing = asyncio.create_task(CHANGES_OF[change](fire, number))
-    await asyncio.wait({changing}, timeout=moment)
-    await fire.kill(name)
+    for name, moment in zip(names, moments, strict=True):
+        await asyncio.wait({changing}, timeout=moment)
+        await fire.kill(name)
     await changing
     await fire.holds()
 
@@ -82,5 +84,5 @@ CHANGES_OF = {
     "restart": _restart,
 }
 CHANGES = tuple(CHANGES_OF)
-MOMENT_SECONDS = 3.0
-"""A change takes about that long; the kill comes at any time in it."""
+MOMENT_SECONDS = 2.0
+"""A change takes about that long; a kill comes at any time in it."""
