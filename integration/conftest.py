@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from deis_services.runtime.slugs import remove
+from deis_platform.trees import remove_tree
 from integration.platform_up import Platform, platform_up
 from integration.servers import RunningNats, RunningPostgres, nats_server, postgres_server
 
@@ -23,7 +23,7 @@ def tmp_path() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="deis-"))
     folder.chmod(0o711)
     yield folder
-    remove(folder)  # slugs are read-only for an ordinary user too
+    remove_tree(folder)  # slugs are read-only for an ordinary user too
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from deis_services.runtime.slugs import remove
+from deis_platform.trees import remove_tree
 from integration.person import Person
 from integration.platform_up import platform_up
 from integration.scenario import Scenario
@@ -40,7 +40,7 @@ def table(stages: dict[str, dict[str, float]]) -> str:
 
 async def main() -> int:
     """Run it in a folder of its own, which is removed at the end."""
-    remove(FOLDER)
+    remove_tree(FOLDER)
     FOLDER.mkdir(mode=0o755)
     try:
         say("Start the platform")
@@ -57,7 +57,7 @@ async def main() -> int:
             print(log.read_text(errors="replace")[-4000:], file=sys.stderr)
         return 1
     finally:
-        remove(FOLDER)
+        remove_tree(FOLDER)
     print("\nEverything did what it claims.")
     return 0
 

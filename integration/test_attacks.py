@@ -102,3 +102,15 @@ async def test_nobody_gets_requests_by_sitting_on_the_port_of_another(
         assert ":v2 deployed" in (await push).output
         assert await mallory.sees(f"{app}.localhost", platform.port) == (200, "edition 0")
     assert set(heard) <= {b""}
+
+
+async def test_folders_too_deep_to_walk_are_gone_after_the_build(
+    platform: Platform, mallory: Person
+) -> None:
+    digs = "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')\n"
+    step = "#!/bin/bash\ncd $TMPDIR && python3 $OLDPWD/digs.py && exit 3\n"
+    await repository(mallory, edition(0) | {"digs.py": digs, "bin/pre-compile": step}, fresh("app"))
+    await executable(mallory, "bin/pre-compile")
+    pushed = await mallory.types("git", "push", "deis", "main", code=1)
+    assert "exited with code 3" in pushed.output
+    assert list((platform.data / "runtime" / "builds").iterdir()) == []

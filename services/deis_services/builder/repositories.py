@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import re
 import secrets
-import shutil
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from deis_platform import process
+from deis_platform.trees import remove_tree
 
 EMPTY_TREES = (
     "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
@@ -76,7 +76,7 @@ class Repositories:
                 with contextlib.suppress(OSError):  # another session was faster
                     fresh.rename(path)
             finally:
-                shutil.rmtree(fresh, ignore_errors=True)
+                remove_tree(fresh)
         return path
 
     @asynccontextmanager
@@ -142,7 +142,7 @@ class Repositories:
         gone = self.folder / f".{appuuid}.{secrets.token_hex(4)}"
         with contextlib.suppress(FileNotFoundError):
             path.rename(gone)
-        await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, gone)
 
     def held(self) -> list[str]:
         """Identities that have a repository here."""
@@ -166,4 +166,4 @@ def _tidy(path: Path) -> None:
             lock.unlink(missing_ok=True)
     for pattern in ("incoming-*", "tmp_objdir-*"):
         for folder in (path / "objects").glob(pattern):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)

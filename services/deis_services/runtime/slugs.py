@@ -1,14 +1,9 @@
 """A slug from `artifacts` to a folder: fetched, unpacked beside its place, then renamed into it."""
 
 import asyncio
-import contextlib
-import os
 import secrets
-import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -16,6 +11,7 @@ from deis_bus.contracts.runtime import Artifact
 from deis_bus.errors import Refused, Transient
 from deis_platform import process
 from deis_platform.retry import retry
+from deis_platform.trees import remove_tree
 from deis_services.runtime import extract
 
 CHUNK = 256 * 1024
@@ -42,8 +38,8 @@ async def fetch_and_extract(artifact: Artifact, place: Path, limit_bytes: int) -
     except OSError as fault:
         raise Transient(f"the slug cannot be stored: {fault.strerror}") from fault
     finally:
-        await asyncio.to_thread(remove, archive)
-        await asyncio.to_thread(remove, part)
+        await asyncio.to_thread(remove_tree, archive)
+        await asyncio.to_thread(remove_tree, part)
 
 
 async def _fetch(artifact: Artifact, archive: Path, limit_bytes: int) -> None:
@@ -98,24 +94,3 @@ def printable(raw: bytes) -> str:
     """The words of a child, bounded, on one line."""
     text = " ".join(raw[:400].decode("utf-8", "replace").split())
     return "".join(letter for letter in text if letter.isprintable())
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a tree, read-only folders in it too; what is not there is no fault."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, onerror=_open_and_again)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _open_and_again(again: Callable[..., Any], path: str, _: Any) -> None:
-    """An ordinary user may not remove things in a folder that is read-only for him too."""
-    for folder in (os.path.dirname(path), path):
-        with contextlib.suppress(OSError):
-            if not os.path.islink(folder):
-                os.chmod(folder, 0o700)
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            os.unlink(path)

@@ -26,6 +26,7 @@ from deis_bus.errors import Refused
 from deis_platform.embedded.keeper_process import boot_id
 from deis_platform.embedded.owners import Owner, barrier
 from deis_platform.logs import get_logger
+from deis_platform.trees import remove_tree
 from deis_services.runtime import slugs
 from deis_services.runtime.accounts import Accounts
 from deis_services.runtime.images import Images
@@ -185,7 +186,7 @@ class Workspace:
     async def done(self, appuuid: str, instance: str) -> None:
         """The instance is buried: remove its private folders."""
         self._instances[appuuid].discard(instance)
-        await asyncio.to_thread(slugs.remove, self._instance(appuuid, instance))
+        await asyncio.to_thread(remove_tree, self._instance(appuuid, instance))
 
     async def keep_only(self, appuuid: str, slugs_kept: set[str]) -> None:
         """Remove the slugs of an application but those with these object keys."""
@@ -197,8 +198,8 @@ class Workspace:
         user = f"app/{appuuid}"
         await self._accounts.end(user)
         for instance in self._instances.pop(appuuid, set()):
-            await asyncio.to_thread(slugs.remove, self._instance(appuuid, instance))
-        await asyncio.to_thread(slugs.remove, self.folder / "apps" / appuuid)
+            await asyncio.to_thread(remove_tree, self._instance(appuuid, instance))
+        await asyncio.to_thread(remove_tree, self.folder / "apps" / appuuid)
         await self._accounts.free(user)
 
     def known(self) -> set[str]:
@@ -212,7 +213,7 @@ class Workspace:
         """
         owner = self._owner(f"build/{task}")
         place = self.folder / "builds" / short(task)
-        slugs.remove(place)
+        remove_tree(place)
         owner.folder(place)
         space = BuildSpace(folder=place, owner=owner)
         for folder in (space.work, space.env_dir, space.temporary):
@@ -227,7 +228,7 @@ class Workspace:
     async def build_done(self, task: str) -> None:
         """End what still runs of a build, remove its folder, give its user back."""
         await self._accounts.end(f"build/{task}")
-        await asyncio.to_thread(slugs.remove, self.folder / "builds" / short(task))
+        await asyncio.to_thread(remove_tree, self.folder / "builds" / short(task))
         await self._accounts.free(f"build/{task}")
 
     def _owner(self, key: str) -> Owner:
@@ -281,17 +282,17 @@ class Workspace:
     def _keep_only(self, place: Path, names: set[str]) -> None:
         for path in place.iterdir() if place.is_dir() else ():
             if path.name not in names and not path.name.startswith("."):
-                slugs.remove(path)
+                remove_tree(path)
 
     def _sweep(self) -> None:
         boot = self.folder / "boot"
         anew = not boot.is_file() or boot.read_text() != boot_id()
         for place in ("run", "builds"):
             for path in (self.folder / place).iterdir():
-                slugs.remove(path)
+                remove_tree(path)
         for path in (self.folder / "apps").glob("*/*"):
             if anew or path.name.startswith("."):
-                slugs.remove(path)
+                remove_tree(path)
         boot.write_text(boot_id())
         self.limits.sweep()
 
