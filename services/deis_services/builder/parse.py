@@ -8,6 +8,8 @@ import msgspec
 from deis_platform.names import is_app_name
 
 MAX_COMMAND = 512
+MAX_REF = 255
+"""Letters of a ref; git makes a folder of each part of it."""
 MAX_REFS = 1000
 """Updates of one push that are looked at; more are refused all the same."""
 NOTHING = re.compile(r"0+")
@@ -77,6 +79,8 @@ def chosen(given: Sequence[RefUpdate]) -> RefUpdate:
         )
     if len(given) != 1:
         raise NotServed("Push one branch at a time, e.g. git push deis main")
+    if len(given[0].ref) > MAX_REF:
+        raise NotServed(f"The name of the branch is longer than {MAX_REF} letters.")
     if not given[0].ref.startswith("refs/heads/"):
         kind = "A tag" if given[0].ref.startswith("refs/tags/") else f"{given[0].ref[:80]!a}"
         raise NotServed(

@@ -119,6 +119,7 @@ def test_one_branch_is_built() -> None:
         ),
         ([RefUpdate(OLD, NEW, "refs/tags/v1")], "A tag cannot be deployed"),
         ([RefUpdate(OLD, NEW, "refs/notes/x")], "refs/notes/x"),
+        ([RefUpdate(OLD, NEW, "refs/heads/" + "a/" * 1000 + "a")], "longer than"),
         ([], "one branch"),
     ],
 )
