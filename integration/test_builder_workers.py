@@ -12,9 +12,10 @@ import pytest
 from aiohttp import web
 
 from deis_bus.contracts.push import PUSH_OPEN, PUSH_RECEIVED, PushOpen, PushReceived
-from deis_bus.contracts.runtime import BUILD, BUILD_STOP, BuildRun, BuildStop
+from deis_bus.contracts.runtime import BUILD, BUILD_STOP, BuildJoin, BuildRun, BuildStop
+from deis_bus.errors import Unavailable
 from deis_bus.jetstream import connect
-from deis_bus.ports import ByteStream, ServiceInfo
+from deis_bus.ports import Bus, ByteStream, ServiceInfo
 from deis_bus.rpc import Context, Empty, endpoints
 from deis_platform.crypto import Keyring
 from deis_platform.embedded.ports import free_port
@@ -123,6 +124,63 @@ class TestLostWorker(WithController):
             pushed = await ada.push(await ada.app("blog"), code=1)
         assert "The build failed: worker lost" in pushed.output
         assert len(platform.builds.seen) == 3
+
+
+class Lossy:
+    """A build whose stream loses a frame; it goes on, and can be heard again over another one."""
+
+    def __init__(self, rig: BuilderRig, bus: Bus) -> None:
+        self.joins: list[BuildJoin] = []
+        self._rig = rig
+        self._bus = bus
+
+    async def __call__(self, run: BuildRun, stream: ByteStream) -> int:
+        await stream.send(b"-----> Heard once\n")
+        stream._sent_frames += 1  # type: ignore[attr-defined]
+        await stream.send(b"lost")
+        await asyncio.Event().wait()
+        return 1
+
+    async def join(self, join: BuildJoin) -> None:
+        """Instead of the twin's, which keeps no output."""
+        self.joins.append(join)
+        if len(self.joins) == 1:
+            raise Unavailable("the runtime is away for a moment")
+        stream = await self._bus.open_stream(join.stream, "acceptor")
+        await stream.exit(await self._rig.builds.succeed(self._rig.builds.seen[-1], stream))
+
+
+class TestLostStream(WithController):
+    LEASE_SECONDS = 1.5
+
+    async def test_a_build_is_joined_again_and_costs_no_attempt(
+        self, nats: RunningNats, platform: BuilderRig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with connect(nats.url, "runtime") as bus, platform.builder(nats):
+            lossy = platform.builds.programs["blog"] = Lossy(platform, bus)
+            monkeypatch.setattr(platform.runtime, "join_build", lossy.join)
+            ada = await platform.person("ada")
+            pushed = await ada.push(await ada.app("blog"))
+        assert "Done, blog:v2 deployed" in pushed.output
+        assert pushed.output.count("Heard once") == pushed.output.count("It is fine") == 1
+        assert [join.heard for join in lossy.joins] == [len("-----> Heard once\n")] * 2
+        assert [run.id[-2:] for run in platform.builds.seen] == ["-1"]
+
+    async def test_a_build_that_the_runtime_does_not_know_is_begun_again(
+        self, nats: RunningNats, platform: BuilderRig
+    ) -> None:
+        async with connect(nats.url, "runtime") as bus, platform.builder(nats):
+            lossy = Lossy(platform, bus)
+
+            async def once(run: BuildRun, stream: ByteStream) -> int:
+                del platform.builds.programs["blog"]
+                return await lossy(run, stream)
+
+            platform.builds.programs["blog"] = once
+            ada = await platform.person("ada")
+            pushed = await ada.push(await ada.app("blog"))
+        assert "Done, blog:v2 deployed" in pushed.output
+        assert [run.id[-2:] for run in platform.builds.seen] == ["-1", "-2"]
 
 
 class TestProcess(WithController):
