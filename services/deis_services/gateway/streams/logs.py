@@ -24,12 +24,14 @@ async def logs(streams: Streams, request: web.Request, call: ApiCall) -> web.Str
     with streams.room(call):
         stream = await streams.bus.open_stream(new_id(), "opener")
         try:
+            appuuid = await streams.identity(call)
             answer = await streams.calls.ask(msgspec.structs.replace(call, stream=stream.id))
             if answer.status != 200 or answer.text is not None:
                 return of_answer(answer)
             sender = Sender(request, "text/plain; charset=utf-8", **MARK)
             await sender.open()
-            await streams.whole(_relay(stream, sender), streams.revoked(call, call.path["app"]))
+            revoked = streams.revoked(call, call.path["app"], appuuid)
+            await streams.whole(_relay(stream, sender), revoked)
             return await sender.close()
         finally:
             await stream.close()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Iterator
 
 from deis_bus.contracts.http import ApiCall
+from deis_bus.errors import Refused, Transient
 from deis_bus.ports import Bus
 from deis_platform.races import first
 from deis_services.gateway.answers import away
@@ -64,6 +65,14 @@ class Streams:
     async def stopping(self) -> None:
         """Return when the gateway stops."""
         await self._ending.wait()
+
+    async def identity(self, call: ApiCall) -> str:
+        """Of the application, for `revoked`, asked for before its stream is: so the name's next
+        owner is noticed. Empty where nobody says; the question for the stream tells why."""
+        try:
+            return (await self.rights.check(call.token, call.endpoint, call.path["app"])).appuuid
+        except (Refused, Transient):
+            return ""
 
     async def revoked(self, call: ApiCall, app: str = "", appuuid: str = "") -> None:
         """Return when the caller may no longer do this."""

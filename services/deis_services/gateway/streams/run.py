@@ -68,12 +68,13 @@ async def _run(streams: Streams, call: ApiCall) -> web.Response:
     with streams.room(call):
         stream = await streams.bus.open_stream(new_id(), "opener")
         try:
+            appuuid = await streams.identity(call)
             answer = await streams.calls.ask(msgspec.structs.replace(call, stream=stream.id))
             if answer.status != 200:
                 return of_answer(answer)
             started = msgspec.json.decode(bytes(answer.body), type=_Started)
             ran = Ran()
-            await _follow(streams, call, stream, ran)
+            await _follow(streams, call, stream, ran, appuuid)
         finally:
             await stream.close()
     if ran.code is None:
@@ -82,9 +83,11 @@ async def _run(streams: Streams, call: ApiCall) -> web.Response:
     return web.Response(body=body, content_type="application/json")
 
 
-async def _follow(streams: Streams, call: ApiCall, stream: ByteStream, ran: Ran) -> None:
+async def _follow(
+    streams: Streams, call: ApiCall, stream: ByteStream, ran: Ran, appuuid: str
+) -> None:
     """Until the command ends. Raises Problem when the right or the gateway ends before."""
-    revoked = streams.revoked(call, call.path["app"])
+    revoked = streams.revoked(call, call.path["app"], appuuid)
     ended = await first(_whole(stream, ran), revoked, streams.stopping())
     if ended == 1:
         await stream.cancel("the right was revoked")

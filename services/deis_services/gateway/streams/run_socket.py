@@ -45,11 +45,11 @@ async def run_socket(streams: Streams, request: web.Request, call: ApiCall) -> w
     socket = web.WebSocketResponse(
         heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_MESSAGE, protocols=(PROTOCOL,)
     )
-    refused = await _refusal(streams, call)
-    if refused is not None:
+    allowed = await _allowed(streams, call)
+    if isinstance(allowed, ApiAnswer):
         # Not counted: who may not run anything must not take the room of those who may.
         await socket.prepare(request)
-        await _refuse(socket, refused.status, bytes(refused.body))
+        await _refuse(socket, allowed.status, bytes(allowed.body))
         return socket
     with streams.room(call):
         await socket.prepare(request)
@@ -64,23 +64,22 @@ async def run_socket(streams: Streams, request: web.Request, call: ApiCall) -> w
                 await _refuse(socket, answer.status, bytes(answer.body) or b"null")
                 return socket
             await socket.send_json({"type": "started", "window": WINDOW_BYTES})
-            await _join(streams, call, socket, stream)
+            await _join(streams, call, socket, stream, allowed)
         finally:
             await stream.close()
             await socket.close()
     return socket
 
 
-async def _refusal(streams: Streams, call: ApiCall) -> ApiAnswer | None:
-    """Why the caller may not, asked before their first frame is waited for; None if they may."""
+async def _allowed(streams: Streams, call: ApiCall) -> str | ApiAnswer:
+    """The application's identity, asked for before the first frame is waited for, or why not."""
     try:
-        await streams.rights.check(call.token, call.endpoint, call.path["app"])
+        return (await streams.rights.check(call.token, call.endpoint, call.path["app"])).appuuid
     except Refused as fault:
         return _answer(fault.code, {"detail": fault.detail})
     except Transient:
         problem = away()
         return _answer(problem.status, problem.body)
-    return None
 
 
 def _answer(status: int, body: object) -> ApiAnswer:
@@ -119,7 +118,11 @@ async def _refuse(socket: web.WebSocketResponse, status: int, body: bytes) -> No
 
 
 async def _join(
-    streams: Streams, call: ApiCall, socket: web.WebSocketResponse, stream: ByteStream
+    streams: Streams,
+    call: ApiCall,
+    socket: web.WebSocketResponse,
+    stream: ByteStream,
+    appuuid: str,
 ) -> None:
     """Until the command ends, the client goes, or its right does."""
     given = Input(socket, stream)
@@ -127,7 +130,7 @@ async def _join(
         ended = await first(
             _outward(stream, socket),
             given.receive(),
-            streams.revoked(call, call.path["app"]),
+            streams.revoked(call, call.path["app"], appuuid),
             streams.stopping(),
             given.hand_on(),
         )
