@@ -47,6 +47,7 @@ class HealthServer(WebServer):
 
 async def _holds(check: Check) -> bool:
     try:
-        return await asyncio.wait_for(check(), CHECK_SECONDS)
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await check()
     except (TimeoutError, Transient):
         return False

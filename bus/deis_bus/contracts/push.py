@@ -145,14 +145,6 @@ class BuildTask(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str = ""
 
 
-class BuildRead(msgspec.Struct, frozen=True):
-    """May this token's owner see this build (empty: the newest) of the application?"""
-
-    token: str
-    app: str
-    build: str = ""
-
-
 KEY_LOOKUP = Method("controller", "key.lookup", KeyLookup, KeyOwner)
 REPO_OPEN = Method("controller", "repo.open", RepoOpen, RepoOpened)
 PUSH_OPEN = Method("controller", "push.open", PushOpen, PushOpened)

@@ -100,7 +100,8 @@ async def _outcome(api: Api, operation: str, app: str, note: Note) -> Reply:
             if found.state in _ENDED:
                 return _answer(found)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), 0.5 if waker.done() else READ_AGAIN_SECONDS)
+                async with asyncio.timeout(0.5 if waker.done() else READ_AGAIN_SECONDS):
+                    await woken.wait()
     finally:
         waker.cancel()
         await asyncio.gather(waker, return_exceptions=True)

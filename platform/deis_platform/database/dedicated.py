@@ -55,7 +55,8 @@ class Dedicated:
         """Ask now and then whether the server still answers; cut the connection when not."""
         while True:
             try:
-                await asyncio.wait_for(self.lost.wait(), PING_SECONDS)
+                async with asyncio.timeout(PING_SECONDS):
+                    await self.lost.wait()
             except TimeoutError:
                 pass
             else:

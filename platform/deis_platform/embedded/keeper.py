@@ -99,7 +99,8 @@ class Keeper:
         assert process.stdin is not None  # noqa: S101 - it was started with a pipe
         process.stdin.close()
         try:
-            await asyncio.wait_for(ended(process), STOP_SECONDS)
+            async with asyncio.timeout(STOP_SECONDS):
+                await ended(process)
         except TimeoutError:
             process.kill()
             await ended(process)

@@ -112,7 +112,8 @@ class Server:
         if process.returncode is None:
             process.send_signal(self._program.stop_signal)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+                async with asyncio.timeout(STOP_SECONDS):
+                    await process.wait()
         await self._bury(process)
 
     def signal(self, number: signal.Signals) -> None:
@@ -160,7 +161,8 @@ class Server:
 
     async def _pause(self, stop: asyncio.Event) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), self._delay)
+            async with asyncio.timeout(self._delay):
+                await stop.wait()
         self._delay = min(self._delay * 2, RESTART_SECONDS[1])
 
     async def _spawn(self) -> asyncio.subprocess.Process:

@@ -26,7 +26,6 @@ from deis_platform.webapp import application, problem
 STALL_SECONDS = 60.0
 """A peer that takes or gives nothing for this long is given up."""
 CHUNK_BYTES = 256 * 1024
-METHODS = ("GET", "HEAD", "PUT")
 
 
 class Artifacts:

@@ -73,7 +73,8 @@ class Operations:
                     log.info("cannot be read now", operation=operation, fault=str(fault))
                     pause = min(AWAY_SECONDS, self._again)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await woken.wait()
                 woken.clear()
         finally:
             waiters.discard(woken)

@@ -67,7 +67,8 @@ class Rights:
     async def news(self, news: asyncio.Event) -> None:
         """Wait for news that `next_news` gave, or long enough to look anyway."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(news.wait(), self._again)
+            async with asyncio.timeout(self._again):
+                await news.wait()
 
     async def check(self, token: str, action: str, app: str = "") -> AccessAnswer:
         """May they? Raises Refused 401, 403 or 404, or Transient while nobody can say."""

@@ -86,7 +86,8 @@ class OwnProcess:
         if not ended.done():
             process.send_signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(ended), GRACE_SECONDS)
+                async with asyncio.timeout(GRACE_SECONDS):
+                    await asyncio.shield(ended)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await ended

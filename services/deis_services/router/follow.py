@@ -100,7 +100,8 @@ class Reporter:
                 report = Applied(router=self._router, revision=self._live.applied)
                 await self._bus.keys(ROUTERS).put(self._router, msgspec.json.encode(report))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._live.moved.wait(), RENEW_SECONDS)
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await self._live.moved.wait()
 
 
 class CertificateFetcher:
@@ -126,7 +127,8 @@ class CertificateFetcher:
                 if self._retry_at.get(fingerprint, 0.0) <= loop.time():
                     await self._fetch(fingerprint)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._live.lacking.wait(), RENEW_SECONDS)
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await self._live.lacking.wait()
 
     async def _fetch(self, fingerprint: str) -> None:
         question = CertificateRead(fingerprint)

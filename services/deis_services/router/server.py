@@ -38,7 +38,8 @@ class Server:
 
     async def _always(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._present.wait(), PRESENT_SECONDS)
+            async with asyncio.timeout(PRESENT_SECONDS):
+                await self._present.wait()
         pause = FIRST_PAUSE
         while True:
             try:
@@ -78,7 +79,8 @@ class Server:
         look_at = loop.time()
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._live.changed.wait(), LOG_LOOK_SECONDS)
+                async with asyncio.timeout(LOG_LOOK_SECONDS):
+                    await self._live.changed.wait()
                 await self._live.flush()
             if loop.time() >= look_at:
                 look_at = loop.time() + LOG_LOOK_SECONDS

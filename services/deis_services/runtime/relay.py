@@ -102,7 +102,8 @@ class Relay:
     async def _ask_to_end(self) -> int:
         self._child.signal(signal.SIGHUP if self._bounds.hangs_up else signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._child.wait(), GRACE_SECONDS)
+            async with asyncio.timeout(GRACE_SECONDS):
+                await self._child.wait()
         await self._child.bury()
         return await self._child.wait()
 

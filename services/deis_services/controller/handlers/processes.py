@@ -1,7 +1,5 @@
 """Process counts, instances, one-off commands and logs (api.md 10 to 12)."""
 
-import secrets
-import string
 from typing import Any
 
 import msgspec
@@ -12,6 +10,7 @@ from deis_bus.contracts.runtime import AppRef, Instance, RunTask
 from deis_bus.errors import BusError, Refused, Transient
 from deis_bus.events.apps import AppRun
 from deis_bus.rpc import call
+from deis_platform.names import run_name
 from deis_services.controller import presenters, specs, store
 from deis_services.controller.handlers.releases import newest
 from deis_services.controller.handlers.submitting import submit
@@ -23,7 +22,6 @@ HIDDEN_STATES = ("down", "crashed")
 MAX_LOG_LINES = 1_000
 MAX_COMMAND = 100_000
 """Bytes; Linux starts no program with an argument over 128 KB."""
-_LETTERS = string.ascii_lowercase + string.digits
 NO_BUILD = "No build associated with this release to run this command"
 
 
@@ -91,14 +89,13 @@ async def prepare_run(request: Request) -> RunTask:
     if build is None:
         raise detail(400, NO_BUILD)
     config = await store.config(request.tx, request.deps.keyring, release.config)
-    suffix = "".join(secrets.choice(_LETTERS) for _ in range(5))
     return specs.run_task(
         request.deps,
         app,
         release,
         build,
         config,
-        instance=f"{app.id}-run-{suffix}",
+        instance=run_name(app.id),
         command=command,
         stream=request.call.stream,
         tty=terminal.tty,
