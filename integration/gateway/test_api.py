@@ -27,7 +27,7 @@ from integration.controller_rig import OWNER, Controller, controller, settings_o
 from integration.databases import fresh_database
 from integration.servers import RunningNats, RunningPostgres, until
 from tests.behaviour.gateway_rig import Running, gateway
-from tests.behaviour.gateway_streams import Reader, cut, started, told
+from tests.behaviour.gateway_streaming import Reader, cut, started, told
 
 pytestmark = pytest.mark.server
 PASSWORD = "correct horse"

@@ -19,7 +19,7 @@ from deis_services.gateway.service import serve
 from deis_services.gateway.settings import Settings
 from integration.servers import RunningNats, nats_server, until
 from tests.behaviour.gateway_rig import LOCAL, TOKEN, Controller, Running, gateway, json
-from tests.behaviour.gateway_streams import BLOG, Reader
+from tests.behaviour.gateway_streaming import BLOG, Reader
 
 pytestmark = pytest.mark.server
 

@@ -14,7 +14,7 @@ from deis_bus.streams import BUCKETS, STREAMS
 from deis_bus.users import SERVICES, authorization
 from integration.servers import nats_server, until
 from tests.behaviour.gateway_rig import Controller, Running, gateway, json
-from tests.behaviour.gateway_streams import BLOG, BUILD, OUTPUT, Reader, accepting, echo, exactly
+from tests.behaviour.gateway_streaming import BLOG, BUILD, OUTPUT, Reader, accepting, echo, exactly
 
 pytestmark = pytest.mark.server
 

@@ -3,7 +3,9 @@
 import pytest
 
 from integration.gateway.rig import OnGateway
-from tests.behaviour.gateway_streams import BuildOutputSuite, EventsSuite, LogsSuite, RunSuite
+from tests.behaviour.gateway_events import EventsSuite
+from tests.behaviour.gateway_runs import RunSuite
+from tests.behaviour.gateway_streams import BuildOutputSuite, LogsSuite
 
 pytestmark = pytest.mark.server
 

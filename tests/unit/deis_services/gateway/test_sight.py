@@ -11,7 +11,7 @@ from deis_services.gateway.streams import sight
 from deis_services.gateway.streams.sight import Sight
 from tests.behaviour.bus import until
 from tests.behaviour.gateway_rig import Controller
-from tests.behaviour.gateway_streams import BLOG, SHOP
+from tests.behaviour.gateway_streaming import BLOG, SHOP
 
 PATIENCE = 10.0
 
