@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -26,10 +27,15 @@ PAUSE_SECONDS = 0.02
 LINGER_SECONDS = 1.0
 """How long after a burial an output may stay silent before it counts as ended."""
 TERM = "xterm-256color"
+PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT)
 
 
 class CannotStart(Exception):
     """A process could not be started; the text is a sentence for the user."""
+
+
+class NotNow(CannotStart):
+    """It could not be started for want of something that comes back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,7 +269,8 @@ async def spawn(command: Command, keeper: Keeper) -> Child:
             pipes.close()
             group.remove()
         if isinstance(fault, OSError):
-            raise CannotStart(f"The process cannot start: {fault.strerror}") from fault
+            kind = NotNow if fault.errno in PASSING else CannotStart
+            raise kind(f"The process cannot start: {fault.strerror}") from fault
         raise
     return child
 
@@ -276,7 +283,8 @@ def _judge(said: bytes) -> None:
 def _check(command: Command) -> None:
     if any("\0" in word for word in (*command.argv, *command.environment.values())):
         raise CannotStart("A command or a value of the environment holds a NUL character")
-    for path in (Path(sys.executable), command.cwd / "x", Path(command.argv[0])):
+    program = Path(command.argv[0])
+    for path in (command.cwd / "x", program, program.resolve()):
         closed = barrier(path, command.owner)
         if closed is not None:
             raise CannotStart(

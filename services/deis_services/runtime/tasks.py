@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import functools
 import os
-import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -26,7 +25,7 @@ from deis_platform.races import unless
 from deis_services.runtime.build_environment import passed, told
 from deis_services.runtime.relay import Bounds, End, Relay
 from deis_services.runtime.reports import Reports
-from deis_services.runtime.spawn import CannotStart, Command, spawn
+from deis_services.runtime.spawn import CannotStart, Command, NotNow, spawn
 from deis_services.runtime.spool import Spool
 from deis_services.runtime.workspace import Workspace
 
@@ -36,7 +35,6 @@ STOP_SECONDS = 5.0
 KEPT_SECONDS = 300.0
 """How long the output of an ended build is kept for a builder that has lost its stream."""
 MEGABYTE = 1024 * 1024
-BUILDER = (sys.executable, "-I", "-m", "deis_services.slugbuilder")
 T = TypeVar("T")
 Work = Callable[[ByteStream], Coroutine[Any, Any, End]]
 Whole = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -245,6 +243,10 @@ class Tasks:
         try:
             child = await spawn(await self._builder(task), self._keeper)
             end = await Relay(child, spool, bounds).run()
+        except NotNow:
+            raise
+        except (CannotStart, Refused) as fault:
+            end = End(1, str(fault))  # for good: another attempt would hear the same
         finally:
             await self._workspace.build_done(task.id)
         if end.words:
@@ -255,7 +257,7 @@ class Tasks:
         making = asyncio.to_thread(self._workspace.build_space, task.id, dict(task.environment))
         space = await _to_its_end(making)
         return Command(
-            argv=BUILDER,
+            argv=self._workspace.programs.builder(),
             cwd=space.work,
             environment={
                 **self._workspace.base,

@@ -5,6 +5,7 @@
     apps/<appuuid>/<slug>/     a slug, read-only, readable by its application alone
     run/<instance>/home, tmp   private to one process
     builds/<task>/             private to one build
+    tools/<digest>/            as root, from a closed installation: `programs`
 
 Names in the file system are hashes of what they stand for: short, because sockets lie below.
 """
@@ -20,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-import deis_services
 from deis_bus.contracts.runtime import Artifact
 from deis_bus.errors import Refused
 from deis_platform.embedded.keeper_process import boot_id
@@ -31,6 +31,7 @@ from deis_services.runtime import slugs
 from deis_services.runtime.accounts import Accounts
 from deis_services.runtime.images import Images
 from deis_services.runtime.limits import find_limits
+from deis_services.runtime.programs import Programs, reachable
 from deis_services.runtime.spawn import Command
 
 log = get_logger(__name__)
@@ -38,8 +39,6 @@ log = get_logger(__name__)
 UIDS = range(1_900_000_000, 2_000_000_000)
 """Above what containers and user namespaces are usually given."""
 SLUG_LIMIT = 1024 * 1024 * 1024
-RUNNER = Path(deis_services.__path__[0]) / "slugrunner" / "runner.py"
-"""Run, never imported: services meet only on the bus."""
 BASH = "/bin/bash"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 IDENTITY = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -100,10 +99,11 @@ class Workspace:
         self._images = images
         self._slug_limit = slug_limit_bytes
         self._root = os.geteuid() == 0
-        anybody = Owner(uids[0], uids[0]) if self._root else Owner()
+        self._anybody = Owner(uids[0], uids[0]) if self._root else Owner()
+        self.programs = Programs()
         path = os.environ.get("PATH", os.defpath) if path is None else path
         self.base = {
-            "PATH": _path(path, anybody),
+            "PATH": _path(path, self._anybody),
             "LANG": "C.UTF-8",
             "USER": USER,
             "LOGNAME": USER,
@@ -120,11 +120,13 @@ class Workspace:
         """After a start, before anything runs: remove what a killed runtime left behind.
 
         Processes that fled from the keeper under another user, private folders, half-fetched
-        slugs, and all slugs where the machine was started anew, as they may not be whole.
+        slugs, and all slugs where the machine was started anew, as they may not be whole. Lays
+        out what applications and builds run of ours. Raises OSError.
         """
         for key in self._accounts.keys():  # noqa: SIM118 - no mapping
             await (self._accounts.free if key.startswith("build/") else self._accounts.end)(key)
         await asyncio.to_thread(self._sweep)
+        self.programs = await asyncio.to_thread(reachable, self.folder, self._anybody)
 
     async def prepare(self, app: str, appuuid: str, artifact: Artifact) -> Prepared:
         """Lay out a slug or find an image.
@@ -171,7 +173,7 @@ class Workspace:
             told["PORT"] = str(port)
         if prepared.slug:
             words = [command] if command else ["start", process_type]
-            argv = (sys.executable, "-I", "-S", "-E", str(RUNNER), *words)
+            argv = self.programs.runner(*words)
         else:
             argv = (BASH, "-c", command or prepared.command)
         return Command(
