@@ -19,11 +19,11 @@ TOOLS = {"git": "git", "ssh-keygen": "openssh-client"}
 
 def problems(options: Options, data: Path) -> list[str]:
     """Everything that speaks against a start; changes nothing."""
-    closed = list(_installation(options))
     return [
         *missing_tools(),
+        *_interpreter(options),
         *_servers(options),
-        *(closed or folder.problems(data)),
+        *folder.problems(data),
         *_ports(options),
     ]
 
@@ -35,18 +35,18 @@ def missing_tools() -> Iterator[str]:
             yield f"{tool} not found: install it (Debian: apt-get install {package})"
 
 
-def _installation(options: Options) -> Iterator[str]:
-    """As root, applications and builds run as users of their own, with our interpreter and code."""
+def _interpreter(options: Options) -> Iterator[str]:
+    """As root, applications and builds run as users of their own, with our interpreter."""
     if os.geteuid() != 0 or (options.services and "runtime" not in options.services):
         return
-    for path in (Path(sys.executable), Path(sys.executable).resolve(), Path(__file__).resolve()):
-        closed = closed_to_others(path)
-        if closed is not None:
-            yield (
-                f"{path} lies below {closed}, which only its owner may enter, and as root"
-                " applications run as users of their own: clone and install below /opt, say"
-            )
-            return
+    python = Path(sys.executable).resolve()
+    closed = closed_to_others(python)
+    if closed is not None:
+        yield (
+            f"Python {python} lies below {closed}, which only its owner may enter, and as root"
+            " applications run as users of their own: install with another one, such as"
+            " PYTHON=/usr/bin/python3"
+        )
 
 
 def _servers(options: Options) -> Iterator[str]:
