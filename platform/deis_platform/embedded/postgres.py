@@ -140,12 +140,13 @@ class Postgres:
         if barrier(wheel.postgres, self.owner) is None:
             return wheel
         copy = self._folder / "programs"
-        if not (copy / "complete").exists():
+        mark, made_of = copy / "complete", _identity(wheel)
+        if not mark.exists() or mark.read_text() != made_of:
             shutil.rmtree(copy, ignore_errors=True)
             _copy_programs(wheel, copy)
             for path in (copy, *copy.rglob("*")):
                 self.owner.own(path)
-            (copy / "complete").touch()
+            mark.write_text(made_of)
         return PostgresPrograms(copy / "bin", copy / "libs" if wheel.libraries else None)
 
     async def _end_orphan(self) -> None:
@@ -229,6 +230,12 @@ def _socket_folder(folder: Path) -> Path:
 def _startup_message() -> bytes:
     body = struct.pack("!i", PROTOCOL) + f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
     return struct.pack("!i", len(body) + 4) + body
+
+
+def _identity(wheel: PostgresPrograms) -> str:
+    """Another word where another version was installed."""
+    found = wheel.postgres.stat()
+    return f"{wheel.postgres} {found.st_size} {found.st_mtime_ns}"
 
 
 def _copy_programs(wheel: PostgresPrograms, copy: Path) -> None:
