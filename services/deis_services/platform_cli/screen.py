@@ -38,7 +38,7 @@ def welcome(plan: Plan, version: str, seconds: float) -> str:
         f"  {client} register {plan.api_url}",
         f"  {client} keys:add ~/.ssh/id_ed25519.pub",
         f"  {client} create    # in a folder with a git repository",
-        "  git push deis HEAD:master",
+        "  git push deis main",
     ]
     if os.geteuid() != 0:
         lines += [
