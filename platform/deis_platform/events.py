@@ -52,7 +52,7 @@ RESYNC_SECONDS = 2.0
 BATCH = 500
 AT_ONCE = 32
 """Applications published for at the same time."""
-KEEP = datetime.timedelta(days=30)
+KEEP_DAYS = 30.0
 PRUNE_SECONDS = 3600.0
 PRUNE_ROWS = 10_000
 
@@ -143,11 +143,12 @@ class EventRelay:
 
     name = "event relay"
 
-    def __init__(self, db: Database, bus: Bus) -> None:
+    def __init__(self, db: Database, bus: Bus, keep_days: float = KEEP_DAYS) -> None:
         self.published = 0
         """Rows since the start, for metrics."""
         self._db = db
         self._bus = bus
+        self._keep = datetime.timedelta(days=keep_days)
         self._epoch = ""
         self._connection = 0
         """How often the bus had come back when the stream was last checked."""
@@ -264,7 +265,7 @@ class EventRelay:
         self._last = 0
 
     async def _prune(self) -> None:
-        """Rows older than 30 days go."""
+        """Rows that are older than they are kept go."""
         gone = PRUNE_ROWS
         while gone == PRUNE_ROWS:
             async with self._db.reading() as tx:
@@ -272,7 +273,7 @@ class EventRelay:
                     """DELETE FROM events WHERE seq IN (
                            SELECT seq FROM events
                            WHERE created < now() - $1::interval AND sent IS NOT NULL LIMIT $2)""",
-                    KEEP,
+                    self._keep,
                     PRUNE_ROWS,
                 )
 

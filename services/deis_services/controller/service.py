@@ -5,8 +5,6 @@ from contextlib import AsyncExitStack
 
 from deis_bus.consumer import Consumer
 from deis_bus.errors import Transient
-from deis_bus.ports import Bus
-from deis_bus.streams import BUCKETS, STREAMS
 from deis_platform.buses import open_bus
 from deis_platform.crypto import Keyring
 from deis_platform.database import Database, open_database
@@ -26,6 +24,7 @@ from deis_services.controller.leader import Leader, Nudges
 from deis_services.controller.reports import DURABLE, Reports, line_of
 from deis_services.controller.served import served
 from deis_services.controller.settings import Settings
+from deis_services.controller.streams import Streams, bounded
 from deis_services.controller.term import LeaderTerm
 
 log = get_logger(__name__)
@@ -34,29 +33,6 @@ ABOUT = "rules, state and the reconciler"
 SCHEMA = "deis_services.controller"
 """The package whose folder `sql` holds the migrations."""
 GRACE_SECONDS = 10.0
-ENSURE_SECONDS = 2.0
-
-
-class Streams:
-    """A part: makes streams and buckets, again after each time the bus had been away."""
-
-    name = "streams"
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Keep them there until stopped."""
-        made_at = -1
-        while not stop.is_set():
-            connection = self._bus.counts.reconnects
-            if connection != made_at:
-                try:
-                    await self._bus.ensure(STREAMS, BUCKETS)
-                    made_at = connection
-                except Transient as fault:
-                    log.warning("streams wait for the bus", fault=str(fault))
-            await wait_for_stop(stop, ENSURE_SECONDS if made_at == connection else 0.2)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -102,10 +78,10 @@ class Started:
         leads.set_function(lambda: float(leader.leads))
         self._db = deps.db
         self._parts: tuple[Part, ...] = (
-            Streams(deps.bus),
+            Streams(deps.bus, bounded(deps.settings)),
             Presence(deps.bus, "controller", ABOUT, served(deps, metrics)),
             deps.shipper,
-            EventRelay(deps.db, deps.bus),
+            EventRelay(deps.db, deps.bus, deps.settings.events_days),
             Consumer(deps.bus, DURABLE, reports, "reports", probe=deps.db.ready, around=line_of),
             leader,
         )

@@ -52,4 +52,12 @@ class Settings:
     logins_per_minute: int = env(
         "DEIS_LOGINS_PER_MINUTE", 10, help="logins of one user from one address"
     )
+    events_days: float = env("DEIS_EVENTS_DAYS", 30.0, help="events kept, in table and stream")
+    events_bytes: int = env("DEIS_EVENTS_LIMIT", "2GB", parse=size, help="events on the bus")
+    buildlogs_days: float = env("DEIS_BUILDLOGS_DAYS", 7.0, help="output of builds kept")
+    buildlogs_bytes: int = env("DEIS_BUILDLOGS_LIMIT", "1GB", parse=size, help="output of builds")
+    dead_days: float = env("DEIS_DEAD_DAYS", 30.0, help="messages kept that nobody could handle")
+    dead_bytes: int = env(
+        "DEIS_DEAD_LIMIT", "256MB", parse=size, help="messages that nobody could handle"
+    )
     resync_seconds: float = env("DEIS_RESYNC_SECONDS", 30.0, help="period of the full comparison")
