@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import os
+import shutil
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,9 @@ from deis_bus.events.processes import RunEnded
 from deis_bus.jetstream import JetStreamBus, connect
 from deis_bus.ports import ByteStream
 from deis_platform.embedded.keeper_process import alive, read_bytes, stat_of
+from deis_platform.embedded.owners import Owner
 from deis_platform.loglines import LogShipper
+from deis_services.runtime.programs import OURS, Installed, Programs, reachable
 from deis_services.runtime.reports import Reports
 from deis_services.runtime.tasks import Tasks
 from integration.builder_objects import archive
@@ -313,6 +317,49 @@ async def test_a_python_application_is_built_and_runs(rig: Rig) -> None:
     command = "python -c 'import humanize; print(humanize.ordinal(3))'"
     run = await rig.run(command, artifact=built)
     assert (run.out, run.code) == (b"3rd\n", 0), run.err.decode()
+
+
+def closed_installation(folder: Path) -> Installed:
+    """Interpreter and package where root alone may enter."""
+    folder.mkdir(mode=0o700)
+    python = folder / "python3"
+    python.symlink_to(os.path.realpath(sys.executable))
+    return Installed(python=python, package=shutil.copytree(OURS, folder / "deis_services"))
+
+
+@pytest.mark.root
+async def test_from_a_closed_installation_applications_are_built_and_run(
+    rig: Rig, tmp_path: Path
+) -> None:
+    workspace = rig.here.workspace
+    closed = closed_installation(tmp_path / "closed")
+    workspace.programs = reachable(workspace.folder, Owner(1_900_000_000, 1_900_000_000), closed)
+    python = {path.name: path.read_bytes() for path in (APPS / "python").glob("*.*")}
+    site: dict[str, str | bytes] = {"index.html": "hello\n"}
+    store = rig.here.store
+    for files, web in (
+        (python | {"Procfile": "web: true\n"}, "python -c 'print(1)'"),
+        (site, "timeout -s TERM 2 .deis/static/serve"),
+    ):
+        rig.source(files)
+        heard = await rig.build()
+        assert heard.code == 0, heard.out.decode()
+        store.tokens["t-slug"] = "slugs/"
+        built = Artifact(slug=SLUG, url=store.url(SLUG), token="t-slug")
+        ran = await rig.run(web, artifact=built)
+        assert ran.out.splitlines()[0] in (b"1", b"Serving . on port 5000"), ran
+        await workspace.forget(UUID)
+    await rig.idle()
+
+
+async def test_a_build_that_can_never_start_ends_with_a_sentence(rig: Rig) -> None:
+    rig.here.workspace.programs = Programs(python=Path("/no/such/python"))
+    rig.source({"Procfile": "web: true\n"})
+    heard = await rig.build()
+    words = "The process cannot start: /no/such/python: No such file or directory"
+    assert (heard.code, heard.reason) == (1, "")
+    assert heard.out.decode() == f"-----> {words}\n"
+    await rig.idle()
 
 
 async def test_a_build_that_prints_its_environment_shows_nothing_of_ours(rig: Rig) -> None:
