@@ -184,7 +184,7 @@ async def test_bodies_that_are_refused(
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
-@pytest.mark.parametrize("body", [b"abcde", gzip.compress(b'{"a": 1}')])
+@pytest.mark.parametrize("body", [b"abcde", gzip.compress(b'{"a": 1}')], ids=["text", "gzip"])
 async def test_nothing_is_unpacked(
     running: Running, controller: Controller, kind: str, body: bytes
 ) -> None:
