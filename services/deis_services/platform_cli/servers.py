@@ -14,6 +14,7 @@ from deis_services.platform_cli import bus_users
 from deis_services.platform_cli.folder import DataFolder
 from deis_services.platform_cli.options import Options
 from deis_services.platform_cli.plan import Servers
+from deis_services.platform_cli.room import Room
 
 
 class Embedded:
@@ -75,9 +76,16 @@ class Embedded:
         """Process ids by server."""
         return {server.name: server.pid for server in self.parts}
 
+    def watches(self) -> list[Room]:
+        """What looks after them beside their own supervision."""
+        name = self._nats.name if self._nats else ""
+        return [Room(one, self._log_file(name)) for one in self.parts if one.name == name]
+
     def _add(self, program: Nats | Postgres) -> None:
-        log_file = self._folder / "logs" / f"{program.name}.log"
-        self.parts.append(Server(program, self._keeper, log_file))
+        self.parts.append(Server(program, self._keeper, self._log_file(program.name)))
+
+    def _log_file(self, name: str) -> Path:
+        return self._folder / "logs" / f"{name}.log"
 
     def _password(self) -> Path:
         return secret_file(self._folder / "secrets", "postgres")

@@ -121,6 +121,7 @@ class Up:
         parts = self._parts(servers, keeper)
         first = [part for part in parts if part.name != "router"]
         first.append(self._automations(servers))
+        first += [restarting(watch) for watch in servers.watches()]
         last = [part for part in parts if part.name == "router"]
         ends = [asyncio.Event(), asyncio.Event(), asyncio.Event()]
         async with asyncio.TaskGroup() as group:
