@@ -159,7 +159,7 @@ async def test_standard_input_is_empty_or_a_pipe(here: Machine) -> None:
 
 
 async def test_a_terminal_has_a_size_job_control_and_an_end(here: Machine) -> None:
-    child = await here.start("stty size; read x; stty size; tty; exec sleep 300", terminal=(90, 30))
+    child = await here.start("stty size; read x; stty size; tty; exec cat", terminal=(90, 30))
     assert child.stdout is not None
     assert child.stdin is not None
     assert await child.stdout.readline() == b"30 90\r\n"
@@ -168,6 +168,9 @@ async def test_a_terminal_has_a_size_job_control_and_an_end(here: Machine) -> No
     assert await child.stdout.readline() == b"\r\n"
     assert await child.stdout.readline() == b"40 120\r\n"
     assert (await child.stdout.readline()).startswith(b"/dev/")
+    child.stdin.write(b"there\n")
+    for _ in ("echoed", "by cat"):  # the shell, were it still there, would wait for `tty` first
+        assert await child.stdout.readline() == b"there\r\n"
     child.stdin.write(b"\x03")
     assert await child.wait() == 128 + signal.SIGINT
     await child.bury()

@@ -17,7 +17,7 @@ from pathlib import Path
 from deis_platform.embedded import keeper_process
 from deis_platform.embedded.keeper import Keeper
 from deis_platform.embedded.owners import Owner, barrier
-from deis_platform.pipes import read_pipe, write_pipe
+from deis_platform.pipes import TerminalInput, read_pipe, write_pipe
 from deis_services.runtime import launcher
 from deis_services.runtime.limits import PROCESSES, Group, Limits, Rlimits
 
@@ -169,7 +169,8 @@ class Pipes:
         if command.owner.uid >= 0:
             os.fchown(theirs, command.owner.uid, command.owner.gid)
         self.resize(columns, rows)
-        self.stdin = await self._writer(os.dup(ours))
+        protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
+        self.stdin = self._input(TerminalInput(os.dup(ours), protocol), protocol)
         self.stdout = await self.reader(ours)
         self.theirs += [theirs, theirs]
 
@@ -223,12 +224,16 @@ class Pipes:
         return stream
 
     async def _writer(self, descriptor: int) -> asyncio.StreamWriter:
-        loop = asyncio.get_running_loop()
         transport, protocol = await write_pipe(
             lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), descriptor
         )
+        return self._input(transport, protocol)
+
+    def _input(
+        self, transport: asyncio.WriteTransport, protocol: asyncio.StreamReaderProtocol
+    ) -> asyncio.StreamWriter:
         self._inputs.callback(_abort, transport)
-        return asyncio.StreamWriter(transport, protocol, None, loop)
+        return asyncio.StreamWriter(transport, protocol, None, asyncio.get_running_loop())
 
 
 class _Reading(asyncio.StreamReaderProtocol):

@@ -3,12 +3,13 @@
 import asyncio
 import io
 import os
+import tty
 from collections.abc import Callable
 
 import pytest
 import uvloop
 
-from deis_platform.pipes import pipe_file, read_pipe, write_pipe
+from deis_platform.pipes import HIGH_WATER, TerminalInput, pipe_file, read_pipe, write_pipe
 
 LOOPS = pytest.mark.parametrize(
     "loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
@@ -75,3 +76,52 @@ def _is_open(descriptor: int) -> bool:
     except OSError:
         return False
     return True
+
+
+@LOOPS
+def test_who_writes_to_a_terminal_does_not_read_from_it(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def main() -> bytes:
+        ours, theirs = os.openpty()
+        protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
+        writing = TerminalInput(os.dup(ours), protocol)
+        os.write(theirs, b"out")
+        writing.write(b"in\n")
+        for _ in range(10):
+            await asyncio.sleep(0)
+        writing.close()
+        assert os.read(theirs, 10) == b"in\n"
+        said = os.read(ours, 10)
+        os.close(ours)
+        os.close(theirs)
+        return said
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(main()).startswith(b"out")
+
+
+@LOOPS
+def test_what_a_terminal_does_not_take_yet_waits(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def main() -> None:
+        ours, theirs = os.openpty()
+        tty.setraw(theirs)
+        protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
+        writing = TerminalInput(os.dup(ours), protocol)
+        writer = asyncio.StreamWriter(writing, protocol, None, asyncio.get_running_loop())
+        writer.write(b"x" * (2 * HIGH_WATER))
+        drained = asyncio.create_task(writer.drain())
+        writer.close()
+        read = 0
+        while read < 2 * HIGH_WATER:
+            read += len(await asyncio.to_thread(os.read, theirs, 4096))
+        await drained
+        await writer.wait_closed()
+        assert writing.get_write_buffer_size() == 0
+        os.close(ours)
+        os.close(theirs)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(asyncio.wait_for(main(), 20))
