@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -473,9 +474,8 @@ async def test_what_no_runtime_could_run_is_refused_at_once(machine: Machine) ->
 async def test_images_come_from_a_file_and_any_other_is_refused(
     machine: Machine, tmp_path: Path
 ) -> None:
-    images = {
-        "images": {"example/page": {"folder": str(APPS / "worker"), "command": "python3 server"}}
-    }
+    shutil.copytree(APPS / "worker", tmp_path / "page")  # where applications' users may look
+    images = {"images": {"example/page": {"folder": "page", "command": "python3 server"}}}
     listed = tmp_path / "images.json"
     listed.write_bytes(msgspec.json.encode(images))
     machine.settings = dataclasses.replace(machine.settings, images=str(listed))

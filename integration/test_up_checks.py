@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deis_platform.embedded.binaries import nats_server
 from integration.platform_up import platform_up
 
 pytestmark = pytest.mark.server
@@ -42,10 +43,15 @@ def closed(folder: Path) -> None:
     folder.mkdir(mode=0o700)
 
 
-async def refused(data: Path, *options: str, environ: dict[str, str] | None = None) -> list[str]:
+async def refused(
+    data: Path,
+    *options: str,
+    environ: dict[str, str] | None = None,
+    python: str = sys.executable,
+) -> list[str]:
     """The lines of an `up` that does not start."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "deis_services.main", "up", "--data", str(data),
+        python, "-m", "deis_services.main", "up", "--data", str(data),
         *("--port", "0", "--https-port", "0", "--ssh-port", "0"), *options,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -118,6 +124,26 @@ async def test_a_data_folder_that_other_users_cannot_reach_is_refused(data: Path
     assert await refused(data / "below") == [
         f"deis-platform: data folder {data}/below lies below {data}, which only its owner may"
         " enter: as root, choose another with --data"
+    ]
+    assert names(data) == []
+
+
+@pytest.mark.root
+async def test_an_interpreter_that_other_users_cannot_reach_is_refused(
+    data: Path, tmp_path: Path
+) -> None:
+    closed(tmp_path / "closed")
+    python = tmp_path / "closed" / "python3"
+    shutil.copy(os.path.realpath(sys.executable), python)
+    places = {
+        "PYTHONHOME": sys.base_prefix,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "DEIS_NATS_SERVER": str(nats_server()),
+    }
+    assert await refused(data, environ=places, python=str(python)) == [
+        f"deis-platform: Python {python} lies below {tmp_path}/closed, which only its owner may"
+        " enter, and as root applications run as users of their own: install with another one,"
+        " such as PYTHON=/usr/bin/python3"
     ]
     assert names(data) == []
 
