@@ -22,8 +22,9 @@ def pytest_asyncio_loop_factories(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What only root can show is left out of another user's run; `make test` names it."""
-    chosen = [item for item in items if item.get_closest_marker("root")]
-    if os.geteuid() != 0 and chosen:
-        config.hook.pytest_deselected(items=chosen)
-        items[:] = [item for item in items if item not in chosen]
+    """What only root, or only another user, can show is left out; `make test` names it."""
+    other = "user" if os.geteuid() == 0 else "root"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]

@@ -148,7 +148,7 @@ async def test_an_interpreter_that_other_users_cannot_reach_is_refused(
     assert names(data) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
+@pytest.mark.user  # root may look into every folder
 async def test_a_data_folder_where_we_may_not_look_is_refused(data: Path) -> None:
     closed(data)
     data.chmod(0)
