@@ -16,6 +16,7 @@ from deis_bus.errors import Transient
 from deis_bus.ports import Bus
 from deis_bus.routes import Applied, Upstreams
 from deis_bus.streams import ROUTERS, ROUTES
+from deis_platform.retry import delays
 from deis_platform.runtime.port import Runtime
 from deis_platform.settings import load
 from deis_services.runtime.service import serve
@@ -115,8 +116,18 @@ class Router:
                 self.history.append(self.up.get(app))
             self.revision = max(self.revision, entry.revision)
             await self.reporting.wait()
-            report = Applied(router="test", revision=self.revision)
-            await self._bus.keys(ROUTERS).put("test", msgspec.json.encode(report))
+            await self._report()
+
+    async def _report(self) -> None:
+        """As a real router does: as often as it takes where the bus is away meanwhile."""
+        report = msgspec.json.encode(Applied(router="test", revision=self.revision))
+        for pause in delays():
+            try:
+                await self._bus.keys(ROUTERS).put("test", report)
+            except Transient:
+                await asyncio.sleep(pause)
+            else:
+                return
 
 
 @asynccontextmanager
