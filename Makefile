@@ -8,7 +8,8 @@ HERE := PYTHONSAFEPATH=
 
 BIN := .venv/bin
 PYTHON_IN_VENV := $(BIN)/python
-WORKERS ?= 2
+WORKERS ?= 3
+# One more than the cores: tests wait for servers more than they compute.
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q
 QUICK := -m "not soak"
 SERVICES := gateway controller builder runtime router logger manager

@@ -18,6 +18,7 @@ from aiohttp import web
 from deis_bus.ports import Entry
 from deis_bus.routes import AppRoute, Upstreams, app_key, upstreams_key
 from deis_platform.embedded import binaries
+from deis_platform.embedded.ports import free_port
 from deis_services.router.nginx import open_files, worker_user
 from deis_services.router.parts import Plan, Router, router
 from deis_services.router.render import Layout
@@ -25,13 +26,6 @@ from deis_services.router.render import Layout
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 POOL = 300
 GIVE_UP_SECONDS = 20.0
-
-
-def free_port() -> int:
-    """A port that nobody had a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @functools.cache

@@ -67,9 +67,9 @@ async def test_an_app_that_ignores_sigterm_is_ended_after_its_grace(
 ) -> None:
     app = fresh("app")
     await repository(ada, sample("stubborn"), app)
-    await ada.types("git", "push", "deis", "main", says=f"{app}:v2 deployed")
     grace = "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS=1"
     await ada.types("deis", "config:set", grace)
+    await ada.types("git", "push", "deis", "main", says=f"{app}:v3 deployed")
     await ada.types("deis", "ps:scale", "web=0")
     await until(lambda: _none_left(ada), "the stubborn instance is gone")
     await ada.types("deis", "destroy", f"--confirm={app}")

@@ -19,11 +19,12 @@ from deis_bus.jetstream import connect
 from deis_bus.ports import Bus, ServiceInfo
 from deis_bus.routes import Applied, AppRoute, Upstreams, app_key, upstreams_key
 from deis_bus.streams import BUCKETS, ROUTERS, ROUTES
+from deis_platform.embedded.ports import free_port
 from deis_platform.settings import load
 from deis_services.router.certs import self_signed
 from deis_services.router.service import serve
 from deis_services.router.settings import Settings
-from integration.router_rig import Instance, free_port, pool, route, upstreams
+from integration.router_rig import Instance, pool, route, upstreams
 from integration.servers import RunningNats, nats_server, until
 
 pytestmark = pytest.mark.server

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from deis_platform.embedded.ports import free_port
 from integration.person import Person
-from integration.router_rig import free_port
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", ""))
 PRIVILEGED = Path("/run/sshd")

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import aiohttp
 
+from deis_platform.embedded.ports import free_port
 from integration.bench.figures import line
 from integration.bench.memory import pss_of_platform
 from integration.bench.openssh import openssh
 from integration.person import Person
 from integration.platform_up import Platform
-from integration.router_rig import free_port
 from integration.sample_app import NAME, commit, edition, pushed
 
 PUSHES = 7

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import msgspec
 
+from deis_platform.embedded.ports import free_port
 from deis_services.router.nginx import worker_user
 from integration.bench.figures import line
 from integration.bench.load import WRK, Result, load
-from integration.router_rig import Rig, children, eventually, free_port, plan, route, running
+from integration.router_rig import Rig, children, eventually, plan, route, running
 
 ROUTES = 10_000
 RUNS = 5
