@@ -97,18 +97,25 @@ class Up:
                 await servers.stop()
 
     async def _prepare(self, servers: Embedded) -> None:
-        imports = asyncio.gather(*map(self._import, () if self._options.processes else self._names))
+        """Servers start while one thread imports what the services need.
+
+        One thread, and nothing here imports meanwhile: two that meet in a circle of imports end
+        in Python's deadlock error.
+        """
+        imports = asyncio.create_task(asyncio.to_thread(self._import_all))
         try:
-            await asyncio.gather(servers.start(), asyncio.to_thread(self._certificate))
-            await schema.migrate(servers.addresses)
+            await servers.start()
         finally:
             await imports
+        await schema.migrate(servers.addresses)
 
-    async def _import(self, name: str) -> None:
-        try:
-            await asyncio.to_thread(self._door, name)
-        except Exception as fault:  # noqa: BLE001 - one service must not stop the others
-            log.warning("service cannot be imported", service=name, fault=repr(fault))
+    def _import_all(self) -> None:
+        for name in () if self._options.processes else self._names:
+            try:
+                self._door(name)
+            except Exception as fault:  # noqa: BLE001 - one service must not stop the others
+                log.warning("service cannot be imported", service=name, fault=repr(fault))
+        self._certificate()
 
     def _certificate(self) -> None:
         if not self._options.certificate:
