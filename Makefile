@@ -50,7 +50,7 @@ test: setup tools ## all of them: what the README and CI call
 	@$(PYTEST) -n $(WORKERS) $(QUICK) tests integration
 
 soak: setup tools ## fault and zero-failure rounds, many times (DEIS_SOAK_ROUNDS, 50)
-	@DEIS_SOAK_ROUNDS=$${DEIS_SOAK_ROUNDS:-50} $(PYTEST) --timeout 7200 -m soak integration
+	@DEIS_SOAK_ROUNDS=$${DEIS_SOAK_ROUNDS:-50} $(PYTEST) -s --timeout 7200 -m soak integration
 
 bench: setup ## measure against bare baselines; a table and bench-results.json
 	@$(HERE) $(PYTHON_IN_VENV) -m integration.bench
