@@ -69,8 +69,8 @@ class Platform:
         await until(reported, f"revision {revision} in force")
 
     async def get(self, host: str) -> tuple[int, Any]:
-        """Status and JSON; status 0 while nothing listens."""
-        with contextlib.suppress(aiohttp.ClientConnectorError):
+        """Status and JSON; status 0 while nothing listens or what did is just closing."""
+        with contextlib.suppress(aiohttp.ClientConnectionError):
             async with (
                 aiohttp.ClientSession() as session,
                 session.get(f"http://{self.http}/", headers={"Host": host}) as answer,
