@@ -30,6 +30,8 @@ WRITING = ".writing"
 """Where objects grow before they get their names; no key begins with a dot."""
 STALE_SECONDS = 24 * 3600.0
 """Longer than any upload; the folder is shared with other processes that write."""
+_TRIES = 1000
+"""Deletes of neighbours that may take one folder away from under one write."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -166,18 +168,39 @@ def _settle(file: IO[bytes], fresh: Path, path: Path, key: str) -> ObjectInfo:
     """On disk first, then under its name, then the name on disk."""
     os.fsync(file.fileno())
     info = _info(key, os.fstat(file.fileno()))
-    while True:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A delete may take the empty folder away before the rename.
-        with contextlib.suppress(FileNotFoundError):
-            fresh.replace(path)
+    for _ in range(_TRIES):
+        if _renamed(fresh, path):
             break
+    else:
+        raise Transient("the object store is away: its folders vanish while it writes")
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     return info
+
+
+def _renamed(fresh: Path, path: Path) -> bool:
+    """False when a delete took an empty folder away in between: the caller tries again."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh.replace(path)
+    except FileNotFoundError:
+        return False
+    except FileExistsError:
+        # mkdir says so too of a folder that was there and is gone when it looks what it is.
+        if any(_is_object(parent) for parent in path.parents):
+            raise
+        return False
+    return True
+
+
+def _is_object(path: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _opened(path: Path, key: str) -> IO[bytes]:

@@ -109,6 +109,39 @@ async def test_deletes_and_puts_of_neighbours_at_once(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
+async def test_a_folder_that_vanishes_while_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, make, lost = DirectoryStore(tmp_path), os.mkdir, []
+
+    def late(path: Path, mode: int = 0o777) -> None:
+        if Path(path) == tmp_path / "a" / "b" and len(lost) < 3:
+            lost.append(path)
+            raise FileExistsError(errno.EEXIST, "it was there a moment ago")
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", late)
+    await store.put("a/b/c", chunks(b"x"))
+    assert len(lost) == 3
+    assert files(tmp_path) == ["a/b/c"]
+
+
+async def test_a_folder_that_never_stays_is_a_passing_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = os.mkdir
+
+    def gone(path: Path, mode: int = 0o777) -> None:
+        if Path(path) == tmp_path / "a":
+            raise FileNotFoundError(errno.ENOENT, "gone")
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", gone)
+    with pytest.raises(Transient, match="vanish"):
+        await DirectoryStore(tmp_path).put("a/b", chunks(b"x"))
+    assert files(tmp_path) == []
+
+
 @pytest.mark.parametrize("url", ["", "s3://bucket", "file://host/x", "file:relative", "/plain"])
 async def test_urls_that_name_no_folder(url: str) -> None:
     with pytest.raises(ValueError, match="DEIS_OBJECTS_URL"):
