@@ -227,6 +227,36 @@ class TestOperations(OnNats):
         ready.set()
         assert (await hasty.ended(first)).state == "succeeded"
 
+    async def test_a_look_with_old_rows_restarts_nothing_again(
+        self, amber: Controller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun, held, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        restart, read = amber.runtime.restart, operations.open_operations
+        asked: list[Any] = []
+
+        async def noted(one: Any) -> Any:
+            asked.append(one)
+            begun.set()
+            await held.wait()
+            return await restart(one)
+
+        async def late(*args: Any) -> Any:
+            rows = await read(*args)
+            if begun.is_set() and not ended.is_set():
+                held.set()
+                await ended.wait()
+            return rows
+
+        monkeypatch.setattr(amber.runtime, "restart", noted)
+        monkeypatch.setattr(operations, "open_operations", late)
+        first = await send(amber, "pods.restart")
+        await begun.wait()
+        amber.deps.nudge((await send(amber, "apps.read")).body["uuid"])
+        assert (await amber.ended(first)).state == "succeeded"
+        ended.set()
+        assert (await amber.ended(await set_config(amber, A="1"))).state == "succeeded"
+        assert len(asked) == 1
+
     async def test_a_destroyed_app_is_gone(self, amber: Controller) -> None:
         uuid = (await send(amber, "apps.read")).body["uuid"]
         end = await amber.ended(await send(amber, "apps.destroy"))

@@ -223,6 +223,17 @@ class Reconciler:
         return min(SECOND_LOOK, late or SECOND_LOOK)
 
     async def _restarted(self, app: App, op: Operation) -> None:
+        # A look that read its rows before the end of a restart must not begin another one.
+        if await self._is_running(op):
+            await self._restart_now(app, op)
+        self._restarts.pop(op.id, None)
+
+    async def _is_running(self, op: Operation) -> bool:
+        async with self._deps.db.reading() as tx:
+            state = await tx.fetchval("SELECT state FROM operations WHERE id = $1::uuid", op.id)
+        return bool(state == "running")
+
+    async def _restart_now(self, app: App, op: Operation) -> None:
         asked = Restart(
             app=app.id,
             appuuid=app.uuid,
@@ -233,7 +244,6 @@ class Reconciler:
             after = await self._deps.runtime.restart(asked)
         except Refused as fault:
             await outcome.fail(self._deps, op, failure(fault.code, fault.detail))
-            self._restarts.pop(op.id, None)
             return
         body = [presenters.pod(instance) for instance in after]
         async with self._deps.db.transaction() as tx:
@@ -243,7 +253,6 @@ class Reconciler:
                 operations.keep(self._deps.keyring, body),
             )
         await outcome.succeed(self._deps, op, 200, {})
-        self._restarts.pop(op.id, None)
 
     async def _settle(self, app: App) -> float | None:
         """Nothing is asked for: what runs must be what is wanted."""
