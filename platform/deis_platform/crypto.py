@@ -19,8 +19,10 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -31,6 +33,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from deis_bus.errors import Transient
 
+T = TypeVar("T")
 KEY_BYTES = 32
 NONCE_BYTES = 12
 VERSION = b"\x01"
@@ -183,18 +186,17 @@ class Hasher:
 
     def __init__(self, at_once: int = HASHES_AT_ONCE, waiting: int = HASHES_WAITING) -> None:
         self._argon2 = PasswordHasher()
-        self._turn = asyncio.Semaphore(at_once)
+        # Threads of its own bound it: a caller that goes away does not end the hash it began.
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="password")
         self._places = waiting
 
     async def hash(self, password: str) -> str:
         """The argon2id hash of a password. Raises Transient when too many wait."""
-        async with self._place():
-            return await asyncio.to_thread(self._argon2.hash, password)
+        return await self._in_turn(lambda: self._argon2.hash(password))
 
     async def verify(self, hashed: str, password: str) -> bool:
         """Whether the password has this hash. Raises Transient when too many wait."""
-        async with self._place():
-            return await asyncio.to_thread(self._matches, hashed, password)
+        return await self._in_turn(lambda: self._matches(hashed, password))
 
     def _matches(self, hashed: str, password: str) -> bool:
         try:
@@ -202,14 +204,12 @@ class Hasher:
         except (VerificationError, InvalidHashError):
             return False
 
-    @contextlib.asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
+    async def _in_turn(self, work: Callable[[], T]) -> T:
         if self._places <= 0:
             raise Transient("too many logins at once")
         self._places -= 1
         try:
-            async with self._turn:
-                yield
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._places += 1
 

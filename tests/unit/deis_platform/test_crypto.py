@@ -220,3 +220,29 @@ async def test_a_caller_that_goes_away_gives_its_place_back() -> None:
     finally:
         gate.open.set()
     assert [await tasks[0], await again] == ["hash", "hash"]
+
+
+async def test_a_hash_that_nobody_waits_for_still_counts_while_it_runs() -> None:
+    gate = Gate()
+    hasher = Hasher(at_once=1, waiting=2)
+    hasher._argon2 = gate
+    first = asyncio.create_task(hasher.hash("x"))
+    try:
+        await until(lambda: gate.threads != [])
+        first.cancel()
+        await asyncio.wait({first})
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(hasher.hash("y"), 0.05)
+        assert len(gate.threads) == 1
+    finally:
+        gate.open.set()
+    assert await hasher.hash("z") == "hash"
+
+
+def test_callers_of_several_loops_may_wait_for_their_turn() -> None:
+    hasher = Hasher(at_once=1)
+
+    async def several() -> list[str]:
+        return await asyncio.gather(*(hasher.hash("x") for _ in range(3)))
+
+    assert all(len(asyncio.run(several())) == 3 for _ in range(2))
