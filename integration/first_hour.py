@@ -29,10 +29,10 @@ NORMAL = (
     (r"\[web\.v(\d+)\.\w+\]", r"[web.v\1.ID]"),
     (r"-web-\w{8,10}-\w{5}", "-web-ID"),
     (r"\b[0-9a-f]{7}\b", "SHA"),
-    (r"\d+(\.\d+)?(ms|K|M)\b", "N"),
+    (r"\bin (\d+m )?\d+(\.\d+)?m?s\b", "in N"),
+    (r"\d+(\.\d+)?(K|M)\b", "N"),
     (r"\d+(st|nd|rd|th) visit", "Nth visit"),
     (r"Python 3\.\d+(\.\d+)?", "Python 3"),
-    (r"in \d+s", "in Ns"),
 )
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-START_SECONDS = 60.0
-STOP_SECONDS = 40.0
+START_SECONDS = 120.0
+STOP_SECONDS = 90.0
+"""More than the graces of services, router and servers together."""
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):

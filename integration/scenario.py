@@ -141,7 +141,7 @@ class Scenario:
         """What it printed."""
         self.say("Read its logs")
         await self.page("Hello from v2")
-        async with asyncio.timeout(20):  # a line is on its way for some 50 ms
+        async with asyncio.timeout(60):  # a line is on its way for some 50 ms
             while not await self._says("page served", "deis", "logs"):
                 pass
         await self.person.types("deis", "logs", "-n", "20", says=f"{NAME}[web.v2.")
@@ -203,7 +203,7 @@ class Scenario:
 
     async def hears(self, releases: int) -> None:
         """The live subscriber has heard of that many releases."""
-        async with asyncio.timeout(20), self._news:
+        async with asyncio.timeout(60), self._news:
             await self._news.wait_for(lambda: len(self._live) >= releases)
         self.say("The subscriber heard, live:\n" + "\n".join(self._live))
 

@@ -72,7 +72,7 @@ async def postgres_server(folder: Path) -> AsyncIterator[RunningPostgres]:
 
 
 async def until(
-    condition: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 20.0
+    condition: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 60.0
 ) -> None:
     """Wait for a condition of the outside world; raises AssertionError when it never comes."""
     never = asyncio.Event()

@@ -29,3 +29,8 @@ async def test_the_main_job_from_register_to_destroy(
         "the README shows something else: python -m integration.first_hour"
     )
     assert set(scenario.stages) == {"first push", "second push"}
+
+
+def test_how_long_something_took_is_no_difference() -> None:
+    lines = [f"Resolved 1 package in {took}" for took in ("170ms", "0.93ms", "1.02s", "1m 02s")]
+    assert len(first_hour.normalised("\n".join([*lines, "done in 2s", "done in 0s"]))) == 2

@@ -12,7 +12,7 @@ import pytest
 from deis_platform.embedded.binaries import nats_server
 from integration.platform_up import platform_up
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(140)]
 
 
 @pytest.fixture

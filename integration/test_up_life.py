@@ -4,11 +4,13 @@ These run the router alone where the services do not matter: servers, keeper and
 same, and the acceptance scenario runs everything.
 """
 
+import contextlib
 import os
 import signal
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 import psutil
@@ -17,7 +19,8 @@ import pytest
 from integration.platform_up import Platform, platform_up, start, wait_ready
 from integration.servers import until
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(140)]
+T = TypeVar("T")
 ROUTER = {"DEIS_SERVICES": "router"}
 WAYS = pytest.mark.parametrize("options", [(), ("--processes",)], ids=["one", "own"])
 
@@ -30,11 +33,18 @@ def family(pid: int) -> list[psutil.Process]:
 
 def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     """Those that still run; zombies do not."""
-    return [
-        process
-        for process in processes
-        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    ]
+    return [process for process in processes if told(process, _runs) is True]
+
+
+def _runs(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def told(process: psutil.Process, ask: Callable[[psutil.Process], T]) -> T | None:
+    """What it says of itself; None when it has ended meanwhile, as nginx' first worker may."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return ask(process)
+    return None
 
 
 async def database(platform: Platform) -> asyncpg.Connection:
@@ -49,10 +59,10 @@ async def test_ctrl_c_leaves_no_process_and_no_ready_file(
 ) -> None:
     async with platform_up(tmp_path / "data", *options, environ=ROUTER) as platform:
         processes = family(platform.process.pid)
-        names = {process.name() for process in processes}
+        names = {told(process, psutil.Process.name) for process in processes}
         assert {"nats-server", "postgres", "nginx"} <= names
     assert platform.process.returncode == 0
-    assert alive(processes) == []
+    await until(lambda: alive(processes) == [], "everything has ended")
     assert not (tmp_path / "data" / "ready.json").exists()
 
 
@@ -109,8 +119,9 @@ async def test_a_killed_server_comes_back(tmp_path: Path, server: str) -> None:
         top = platform.process.pid
         await until(
             lambda: any(
-                process.name() == name and process.pid != first and process.ppid() == top
-                for process in alive(family(top))
+                told(process, psutil.Process.name) == name
+                for process in family(top)
+                if process.pid != first and told(process, psutil.Process.ppid) == top
             ),
             "a new server",
         )
@@ -153,7 +164,8 @@ async def test_the_data_folder_is_closed_to_others(tmp_path: Path) -> None:
 
 async def test_no_secret_is_on_a_command_line_or_in_the_log(tmp_path: Path) -> None:
     async with platform_up(tmp_path / "data", "--processes", environ=ROUTER) as platform:
-        texts = [" ".join(process.cmdline()) for process in alive(family(platform.process.pid))]
+        processes = family(platform.process.pid)
+        texts = [" ".join(told(process, psutil.Process.cmdline) or []) for process in processes]
         texts += [platform.log(), (tmp_path / "data" / "ready.json").read_text()]
         for path in (platform.data / "secrets").iterdir():
             secret = path.read_text().strip()
@@ -167,11 +179,8 @@ async def test_everything_listens_on_loopback(tmp_path: Path) -> None:
 
 
 def listening(process: psutil.Process) -> set[str]:
-    """Where it listens; nginx' first worker, say, may have ended since it was found."""
-    try:
-        connections = process.net_connections("inet")
-    except psutil.NoSuchProcess:
-        return set()
+    """Where it listens."""
+    connections = told(process, lambda one: one.net_connections("inet")) or []
     return {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
 
 
