@@ -193,3 +193,7 @@ async def test_it_says_what_to_type_next(tmp_path: Path) -> None:
         assert f"ssh://git@localhost:{platform.ready['ssh_port']}/<app>.git" in text
         assert str(platform.data) in text
         assert ("run only code you trust" in text) == (os.geteuid() != 0)
+    said.write_text("")
+    async with platform_up(tmp_path / "data", environ=ROUTER) as platform:
+        await until(lambda: "git push deis" in said.read_text(), "the welcome")
+        assert f"login http://deis.localhost:{platform.port}" in said.read_text()

@@ -50,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("service", choices=sorted(SERVICES), metavar="SERVICE")
 
     arguments.add(commands)
+    helping = commands.add_parser("help", help="print this, or how COMMAND is used")
+    helping.set_defaults(run=run_help)
+    helping.add_argument("words", nargs="*", metavar="COMMAND")
     commands.add_parser("version", help="print the version").set_defaults(run=run_version)
     return top
 
@@ -76,6 +79,12 @@ def run_one(asked: argparse.Namespace) -> int:
     from deis_platform.runner import run_service
 
     run_service(*door(asked.service))
+    return 0
+
+
+def run_help(asked: argparse.Namespace) -> int:
+    """`help`; ends with SystemExit, as `--help` does."""
+    parser().parse_args([*asked.words, "--help"])
     return 0
 
 

@@ -31,8 +31,10 @@ OWN = ("secrets", "certificates", "logs", "objects")
 class DataFolder:
     """A data folder that this process has locked."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, first: bool) -> None:
         self.path = path
+        self.first = first
+        """No platform has used it before."""
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -90,8 +92,8 @@ def opened(path: Path) -> Iterator[DataFolder]:
         for name in OWN:
             (path / name).mkdir(mode=0o700, exist_ok=True)
             (path / name).chmod(0o700)
+        folder = DataFolder(path, first=not (path / "version").exists())
         (path / "version").write_text(f"{LAYOUT}\n")
-        folder = DataFolder(path)
         folder.withdraw()
         yield folder
     finally:

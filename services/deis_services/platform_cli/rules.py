@@ -61,8 +61,7 @@ def findings(found: Evidence) -> list[Finding]:
         disk,
         ports,
         not_running,
-        bus_away,
-        database_away,
+        servers_away,
         migrations,
         missing_components,
         old_components,
@@ -124,26 +123,19 @@ def not_running(found: Evidence) -> Iterable[Finding]:
     )
 
 
-def bus_away(found: Evidence) -> Iterable[Finding]:
-    """NATS does not answer."""
-    if found.nats:
-        yield Finding(
-            component="nats",
-            problem="it does not answer",
-            evidence=f"{found.nats_url}: {found.nats}",
-            command=f"tail -n 50 {shlex.quote(found.data + '/logs/nats.log')}",
-        )
-
-
-def database_away(found: Evidence) -> Iterable[Finding]:
-    """PostgreSQL does not answer."""
-    if found.database:
-        yield Finding(
-            component="postgres",
-            problem="it does not answer",
-            evidence=f"{found.database_url}: {found.database}",
-            command=f"tail -n 50 {shlex.quote(found.data + '/logs/postgres.log')}",
-        )
+def servers_away(found: Evidence) -> Iterable[Finding]:
+    """NATS or PostgreSQL does not answer."""
+    for name, url, why in (
+        ("nats", found.nats_url, found.nats),
+        ("postgres", found.database_url, found.database),
+    ):
+        if why:
+            yield Finding(
+                component=name,
+                problem="it does not answer",
+                evidence=f"{url}: {why}",
+                command=f"tail -n 50 {shlex.quote(f'{found.data}/logs/{name}.log')}",
+            )
 
 
 def migrations(found: Evidence) -> Iterable[Finding]:

@@ -21,9 +21,8 @@ def complain(text: str) -> None:
     sys.stderr.flush()
 
 
-def welcome(plan: Plan, version: str, seconds: float) -> str:
-    """Addresses, folders, and what to type next."""
-    client = "deis" if shutil.which("deis") else str(Path(sys.executable).with_name("deis"))
+def welcome(plan: Plan, version: str, seconds: float, *, first: bool) -> str:
+    """Addresses, folders, and what to type next; `first`: nobody can have registered yet."""
     lines = [
         f"Deis Workflow {version} is up ({seconds:.1f} s). Stop it with Ctrl-C.",
         "",
@@ -35,10 +34,7 @@ def welcome(plan: Plan, version: str, seconds: float) -> str:
         "",
         "Next, in another terminal:",
         "",
-        f"  {client} register {plan.api_url}",
-        f"  {client} keys:add ~/.ssh/id_ed25519.pub",
-        f"  {client} create    # in a folder with a git repository",
-        "  git push deis main",
+        *(f"  {line}" for line in _next(plan, first=first)),
     ]
     if os.geteuid() != 0:
         lines += [
@@ -47,3 +43,19 @@ def welcome(plan: Plan, version: str, seconds: float) -> str:
             " run only code you trust.",
         ]
     return "\n".join(lines)
+
+
+def _next(plan: Plan, *, first: bool) -> tuple[str, ...]:
+    client = "deis" if shutil.which("deis") else str(Path(sys.executable).with_name("deis"))
+    if not first:
+        return (
+            f"{client} login {plan.api_url}    # without an account: register",
+            f"{client} apps",
+            "git push deis main    # in the repository of one",
+        )
+    return (
+        f"{client} register {plan.api_url}",
+        f"{client} keys:add ~/.ssh/id_ed25519.pub",
+        f"{client} create    # in a folder with a git repository",
+        "git push deis main",
+    )

@@ -178,7 +178,8 @@ class Up:
         self._folder.announce(self._ready(servers, keeper))
         seconds = time.monotonic() - started
         log.info("ready", seconds=round(seconds, 3))
-        screen.say(screen.welcome(plan, version("deis-workflow"), seconds))
+        first = self._folder.first
+        screen.say(screen.welcome(plan, version("deis-workflow"), seconds, first=first))
 
     def _ready(self, servers: Embedded, keeper: Keeper) -> dict[str, object]:
         plan, addresses = self._plan, servers.addresses
