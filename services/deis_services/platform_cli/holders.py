@@ -33,9 +33,17 @@ def _inodes(port: int) -> list[str]:
 
 def _has(folder: Path, sockets: set[str]) -> bool:
     try:
-        return any(os.readlink(entry) in sockets for entry in os.scandir(folder / "fd"))
+        entries = list(os.scandir(folder / "fd"))
     except OSError:
         return False  # another user's, or it has ended
+    return any(_target(entry) in sockets for entry in entries)
+
+
+def _target(entry: os.DirEntry[str]) -> str:
+    try:
+        return os.readlink(entry)
+    except OSError:
+        return ""  # closed since
 
 
 def _name(folder: Path) -> str:
