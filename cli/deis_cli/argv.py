@@ -27,20 +27,22 @@ class Plan:
 def plan(argv: list[str]) -> Plan:
     """The plan of the words behind the program's name."""
     words, profile = _profile(argv)
+    if profile is None:
+        return Plan("fault", "-c and --config need the name of a profile", code=USAGE)
     made = _plan(words)
     return Plan(made.kind, made.name, made.words, profile, made.code)
 
 
-def _profile(argv: list[str]) -> tuple[list[str], str]:
-    """Take `-c X`, `-cX`, `--config X` and `--config=X` out, up to `--`."""
+def _profile(argv: list[str]) -> tuple[list[str], str | None]:
+    """Take `-c X`, `-cX`, `--config X` and `--config=X` out, up to `--`; None where X is missing."""
     kept: list[str] = []
-    profile = ""
+    profile: str | None = ""
     words = iter(argv)
     for word in words:
         if word == "--":
             return [*kept, word, *words], profile
         if word in ("-c", "--config"):
-            profile = next(words, "")
+            profile = next(words, None)
         elif word.startswith("--config="):
             profile = word.removeprefix("--config=")
         elif word.startswith("-c") and not word.startswith("--"):

@@ -7,7 +7,15 @@ from typing import Any
 from deis_cli import helptext, plugins
 from deis_cli.argv import Plan, plan
 from deis_cli.brand import brand_of
-from deis_cli.errors import INTERRUPTED, USAGE, ApiError, CliError, Ended, exit_code
+from deis_cli.errors import (
+    INTERRUPTED,
+    NOT_LOGGED_IN,
+    USAGE,
+    ApiError,
+    CliError,
+    Ended,
+    exit_code,
+)
 from deis_cli.registry import commands
 from deis_cli.state import State
 
@@ -88,7 +96,7 @@ def _command(wanted: Plan, state: State) -> int:
     except Ended as fault:
         return fault.code
     except CliError as fault:
-        screen.error(_said(fault, state))
+        screen.error(_said(fault, wanted, state))
         return exit_code(fault, state.environ)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
@@ -101,8 +109,12 @@ def _options(words: list[str]) -> list[str]:
     return words[: words.index("--")] if "--" in words else words
 
 
-def _said(fault: CliError, state: State) -> str:
+def _said(fault: CliError, wanted: Plan, state: State) -> str:
     text = str(fault)
+    nobody = not isinstance(fault, ApiError) and fault.code == NOT_LOGGED_IN
+    if nobody and wanted.name == "apps:run" and wanted.profile:
+        text += "\n`-c` chose that profile; options of the command itself go behind `--`:"
+        text += f" {state.brand.name} run -- sh -c '...'"
     # A release or a user that is not there is not about the application's name.
     unknown = isinstance(fault, ApiError) and fault.status == 404
     if unknown and state.inferred and ("No App " in text or text == "Not Found"):

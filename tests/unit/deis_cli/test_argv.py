@@ -55,7 +55,9 @@ def test_nothing_behind_the_dashes_is_touched() -> None:
     assert made.profile == "stage"
 
 
-@pytest.mark.parametrize(("typed", "code"), [("", 1), ("apps:bogus", 2), ("--bogus apps", 2)])
+@pytest.mark.parametrize(
+    ("typed", "code"), [("", 1), ("apps:bogus", 2), ("--bogus apps", 2), ("whoami -c", 2)]
+)
 def test_wrong_words(typed: str, code: int) -> None:
     made = plan(typed.split())
     assert (made.kind, made.code) == ("fault", code)

@@ -59,6 +59,15 @@ async def test_not_logged_in(person: Person) -> None:
     assert (await person.types("apps")).code == 3
 
 
+async def test_an_option_of_a_remote_command_that_was_taken_for_a_profile(ada: Person) -> None:
+    shown = await ada.types("run", "sh", "-c", "echo hi", "-a", "blog")
+    assert shown.code == 1
+    assert "Error: Client configuration file not found at" in shown.err
+    assert shown.err.splitlines()[1].endswith("go behind `--`: deis run -- sh -c '...'")
+    other = await ada.types("whoami", "-c", "stage")
+    assert "behind" not in other.err
+
+
 async def test_version(person: Person) -> None:
     shown = await person.types("version")
     assert shown.out == "v2.23.0\n"
