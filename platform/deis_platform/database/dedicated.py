@@ -17,12 +17,17 @@ CLOSE_SECONDS = 1.0
 
 
 class Dedicated:
-    """Made by `Database.dedicated`. Locks taken here end with the connection."""
+    """Made by `Database.dedicated`. Locks taken here end with the connection.
 
-    def __init__(self, connection: Any) -> None:
+    The server gives up a statement after `seconds` (0: no limit); one that it does not even give
+    up ends the connection.
+    """
+
+    def __init__(self, connection: Any, seconds: float) -> None:
         self.lost = asyncio.Event()
         """Set when the connection is gone, hung servers included (some 6 s later)."""
         self._connection = connection
+        self._limit = seconds + PING_LIMIT_SECONDS if seconds else None
         self._one = asyncio.Lock()
         connection.add_termination_listener(lambda _connection: self.lost.set())
 
@@ -75,7 +80,8 @@ class Dedicated:
     async def _do(self, call: Callable[[], Awaitable[T]]) -> T:
         async with self._one:
             try:
-                return await call()
+                async with asyncio.timeout(self._limit):
+                    return await call()
             except FAULTS as fault:
                 instead = mapped(fault, closed=self._connection.is_closed())
                 if isinstance(instead, Transient) and isinstance(fault, TimeoutError):
@@ -86,7 +92,7 @@ class Dedicated:
 
 
 @asynccontextmanager
-async def dedicated(options: Mapping[str, Any]) -> AsyncIterator[Dedicated]:
+async def dedicated(options: Mapping[str, Any], seconds: float) -> AsyncIterator[Dedicated]:
     """Connect; raises Transient when that is not possible."""
     try:
         connection = await asyncpg.connect(**options)
@@ -95,7 +101,7 @@ async def dedicated(options: Mapping[str, Any]) -> AsyncIterator[Dedicated]:
         if instead is fault:
             raise
         raise instead from None
-    line = Dedicated(connection)
+    line = Dedicated(connection, seconds)
     alive = asyncio.create_task(line.keep_alive(), name="database keep-alive")
     try:
         yield line

@@ -133,7 +133,7 @@ class Database:
         `seconds` limits each statement (the settings' limit where it is None; 0: no limit).
         """
         limit = self._settings.statement_seconds if seconds is None else seconds
-        return dedicated(options(self._settings, limit))
+        return dedicated(options(self._settings, limit), limit)
 
     async def ready(self) -> bool:
         """Whether the database answers right now (bounded by a second)."""
