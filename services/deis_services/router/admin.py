@@ -1,6 +1,7 @@
 """The door to nginx' shared memory: HTTP over a unix socket that only we can reach."""
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
@@ -54,7 +55,24 @@ class AdminSocket:
                 raise
 
     async def _exchange(self, method: str, path: str, body: bytes) -> str:
-        reader, writer = self._streams or await self._connect()
+        """Over a new connection where nginx has closed the kept one, as it does after a silence.
+
+        Everything that is asked may be asked twice.
+        """
+        if self._streams is not None:
+            with contextlib.suppress(EOFError, ConnectionError):
+                return await self._over(*self._streams, method, path, body)
+            self.close()
+        return await self._over(*await self._connect(), method, path, body)
+
+    async def _over(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        method: str,
+        path: str,
+        body: bytes,
+    ) -> str:
         head = f"{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
         await writer.drain()
