@@ -149,6 +149,20 @@ async def test_older_slugs_and_folders_of_instances_go(here: Machine) -> None:
     assert new.folder.exists()
 
 
+async def test_the_slug_of_what_runs_stays(here: Machine) -> None:
+    old = await here.workspace.prepare("blog", UUID, here.artifact(SLUG, "old"))
+    running = await here.start("read x; cat Procfile", prepared=old, stdin=True)
+    await here.workspace.keep_only(UUID, {"slugs/new.tgz"})
+    assert running.stdin is not None
+    assert running.stdout is not None
+    running.stdin.write(b"\n")
+    assert await running.stdout.read() == b"web: true\n"
+    await running.bury()
+    await here.workspace.done(UUID, INSTANCE)
+    await here.workspace.keep_only(UUID, {"slugs/new.tgz"})
+    assert not list((here.workspace.folder / "apps" / UUID).iterdir())
+
+
 async def test_a_forgotten_application_leaves_nothing(here: Machine) -> None:
     prepared = await here.prepared(SLUG)
     home = Path(here.command(prepared, "true").environment["HOME"])

@@ -29,7 +29,7 @@ async def fetch_and_extract(artifact: Artifact, place: Path, limit_bytes: int) -
     Raises Refused 400 for a slug that is gone or may not run, Transient while `artifacts` or this
     machine's disk cannot give it.
     """
-    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}{PART}")
+    part = part_of(place)
     archive = part.with_suffix(".tgz" + PART)
     try:
         await retry(lambda: _fetch(artifact, archive, limit_bytes), seconds=FETCH_SECONDS)
@@ -40,6 +40,11 @@ async def fetch_and_extract(artifact: Artifact, place: Path, limit_bytes: int) -
     finally:
         await asyncio.to_thread(remove_tree, archive)
         await asyncio.to_thread(remove_tree, part)
+
+
+def part_of(place: Path) -> Path:
+    """A new name beside it for what is not whole; the next start removes what has one."""
+    return place.with_name(f".{place.name}.{secrets.token_hex(4)}{PART}")
 
 
 async def _fetch(artifact: Artifact, archive: Path, limit_bytes: int) -> None:

@@ -16,7 +16,7 @@ import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -114,7 +114,8 @@ class Workspace:
             place.chmod(0o711 if self._root else 0o700)
         self._accounts = Accounts(self.folder / "accounts.json", uids)
         self._fetching: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
-        self._instances: defaultdict[str, set[str]] = defaultdict(set)
+        self._instances: defaultdict[str, dict[str, Path]] = defaultdict(dict)
+        """By application: what was started and not yet buried, and the folder it runs in."""
 
     async def clean(self) -> None:
         """After a start, before anything runs: remove what a killed runtime left behind.
@@ -160,7 +161,7 @@ class Workspace:
         An empty `command` is the artifact's own for that type. Makes the instance's private
         folders where they are not there yet.
         """
-        self._instances[prepared.appuuid].add(instance)
+        self._instances[prepared.appuuid][instance] = prepared.folder
         own = self._private(prepared, instance)
         home = own / "home"
         told = {
@@ -187,19 +188,25 @@ class Workspace:
 
     async def done(self, appuuid: str, instance: str) -> None:
         """The instance is buried: remove its private folders."""
-        self._instances[appuuid].discard(instance)
+        self._instances[appuuid].pop(instance, None)
         await asyncio.to_thread(remove_tree, self._instance(appuuid, instance))
 
     async def keep_only(self, appuuid: str, slugs_kept: set[str]) -> None:
-        """Remove the slugs of an application but those with these object keys."""
+        """Remove the slugs of an application but those with these object keys, and what runs.
+
+        A one-off command may run in an older release; its slug goes the next time.
+        """
         names = {short(key) for key in slugs_kept}
-        await asyncio.to_thread(self._keep_only, self.folder / "apps" / appuuid, names)
+        for place in await asyncio.to_thread(_slugs, self.folder / "apps" / appuuid):
+            async with self._fetching.setdefault(place, asyncio.Lock()):
+                if place.name not in names and place not in self._in_use(appuuid):
+                    await asyncio.to_thread(_remove_slug, place)
 
     async def forget(self, appuuid: str) -> None:
         """Remove everything of an application; what still runs as its user is killed."""
         user = f"app/{appuuid}"
         await self._accounts.end(user)
-        for instance in self._instances.pop(appuuid, set()):
+        for instance in self._instances.pop(appuuid, {}):
             await asyncio.to_thread(remove_tree, self._instance(appuuid, instance))
         await asyncio.to_thread(remove_tree, self.folder / "apps" / appuuid)
         await self._accounts.free(user)
@@ -232,6 +239,9 @@ class Workspace:
         await self._accounts.end(f"build/{task}")
         await asyncio.to_thread(remove_tree, self.folder / "builds" / short(task))
         await self._accounts.free(f"build/{task}")
+
+    def _in_use(self, appuuid: str) -> Collection[Path]:
+        return self._instances.get(appuuid, {}).values()
 
     def _owner(self, key: str) -> Owner:
         try:
@@ -281,11 +291,6 @@ class Workspace:
                 os.symlink(entry.path, home / entry.name)
         return place
 
-    def _keep_only(self, place: Path, names: set[str]) -> None:
-        for path in place.iterdir() if place.is_dir() else ():
-            if path.name not in names and not path.name.startswith("."):
-                remove_tree(path)
-
     def _sweep(self) -> None:
         boot = self.folder / "boot"
         anew = not boot.is_file() or boot.read_text() != boot_id()
@@ -297,6 +302,18 @@ class Workspace:
                 remove_tree(path)
         boot.write_text(boot_id())
         self.limits.sweep()
+
+
+def _slugs(folder: Path) -> list[Path]:
+    """The slugs of an application; what is half there begins with a dot."""
+    return [path for path in folder.glob("*") if not path.name.startswith(".")]
+
+
+def _remove_slug(place: Path) -> None:
+    """Out of its place first: a runtime killed meanwhile must not find half of it there."""
+    going = slugs.part_of(place)
+    place.rename(going)
+    remove_tree(going)
 
 
 def short(name: str) -> str:
