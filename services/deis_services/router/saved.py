@@ -31,6 +31,8 @@ class Journal:
         self._path = path
         self._entries: dict[str, Entry] = {}
         self._lines = 0
+        self._torn = False
+        """The file lacks something: a line was not written, or cut short."""
         self._file = -1
 
     def open(self) -> list[Entry]:
@@ -43,16 +45,19 @@ class Journal:
         return sorted(self._entries.values(), key=lambda entry: entry.revision)
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """Keep these changes. Raises OSError when the disk does not take them."""
+        """Keep these changes. Raises OSError when the disk does not take them; the next call tries
+        again to keep them."""
         taken = list(entries)
         for entry in taken:
             self._take(entry)
-        if self._lines + len(taken) > 2 * len(self._entries) + SLACK:
+        if self._torn or self._lines + len(taken) > 2 * len(self._entries) + SLACK:
             self._rewrite()
             return
         text = b"".join(map(_encoded, taken))
+        self._torn = True
         if os.write(self._file, text) != len(text):
             raise OSError("the journal of routes was cut short: disk full?")
+        self._torn = False
         self._lines += len(taken)
 
     def close(self) -> None:
@@ -80,6 +85,7 @@ class Journal:
         self.close()
         self._file = descriptor
         self._lines = len(self._entries)
+        self._torn = False
 
 
 def _encoded(entry: Entry) -> bytes:
