@@ -35,7 +35,7 @@ async def test_a_release_that_never_becomes_ready_leaves_the_old_one_serving(
     app = fresh("app")
     await repository(ada, edition(0), app)
     await ada.types("git", "push", "deis", "main", says=f"{app}:v2 deployed")
-    await ada.types("deis", "config:set", "DEIS_DEPLOY_TIMEOUT=3")
+    await ada.types("deis", "config:set", "DEIS_DEPLOY_TIMEOUT=10")
     await commit(ada, NEVER_LISTENS)
     pushed = await ada.types("git", "push", "deis", "main", code=1)
     assert "v4" in pushed.output

@@ -2,6 +2,7 @@
 kept is refused, nothing acknowledged is lost, and room brings everything back (DESIGN 9)."""
 
 import asyncio
+import errno
 import os
 import shutil
 import subprocess
@@ -35,10 +36,15 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(place: Path, leave: int) -> Path:
-    """Take all room but so many bytes."""
+    """Take all room but so many bytes; others write meanwhile, so look again until it is so."""
     ballast = place / "ballast"
     with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(place).free - leave)
+        while (room := shutil.disk_usage(place).free - leave) > 0:
+            try:
+                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), room)
+            except OSError as fault:
+                if fault.errno != errno.ENOSPC:
+                    raise
     return ballast
 
 

@@ -29,13 +29,13 @@ async def test_a_name_under_a_new_owner_shows_nothing_of_the_old_app(tmp_path: P
     data = tmp_path / "data"
     async with platform_up(data) as platform:
         same = ports(platform)
-        ada = await registered(platform, tmp_path / "ada", "ada")
-        await repository(ada, edition(0) | {"secret.txt": "of ada\n"}, APP)
-        await ada.types("git", "push", "deis", "main", says=f"{APP}:v2 deployed")
-        await ada.types("deis", "run", "--", "echo", "a line of ada")
+        olga = await registered(platform, tmp_path / "olga", "olga")
+        await repository(olga, edition(0) | {"secret.txt": "of olga\n"}, APP)
+        await olga.types("git", "push", "deis", "main", says=f"{APP}:v2 deployed")
+        await olga.types("deis", "run", "--", "echo", "a line of olga")
         old = str((await rows(platform, "SELECT uuid::text AS uuid FROM apps"))[0]["uuid"])
     async with platform_up(data, *same, environ=WITHOUT) as platform:
-        await ada.types("deis", "destroy", f"--confirm={APP}")
+        await olga.types("deis", "destroy", f"--confirm={APP}")
         eve = await registered(platform, tmp_path / "eve", "eve")
         eve.folder = eve.home
         await eve.types("deis", "create", APP, "--no-remote")
@@ -55,14 +55,14 @@ async def nothing_shows(platform: Platform, eve: Person, old: str) -> None:
     )
     assert not (eve.home / "clone" / "secret.txt").exists(), cloned.output
     logs = await eve.types("deis", "logs", "-a", APP, code=None)
-    assert "of ada" not in logs.output
+    assert "of olga" not in logs.output
     listed = await eve.types("deis", "releases:list", "-a", APP, "-o", "json")
     assert [row["version"] for row in json.loads(listed.output)] == [1]
     builds = await eve.types("deis", "builds:list", "-a", APP, "-o", "json")
     assert json.loads(builds.output) == []
     told = await eve.types("deis", "events", "--since", "beginning", code=None)
     assert old not in told.output
-    assert "ada" not in told.output
+    assert "olga" not in told.output
 
 
 async def repository_of_eve(platform: Platform, eve: Person) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deis_services.platform_cli import certificate
+from deis_services.platform_cli import certificate, probe
 from deis_services.platform_cli.folder import opened
 from deis_services.platform_cli.options import Options
 from deis_services.platform_cli.plan import Plan, Servers, environments, make
@@ -96,16 +97,18 @@ async def serves(plan: Plan, folder: Path) -> None:
         "gateway": f"http://127.0.0.1:{plan.gateway_port}",
     }
     platform = Platform(data=plan.data, process=None, ready=ready)
-    await until(lambda: _everybody_is_there(platform, folder), "a user can register", 60)
+    await until(lambda: _answers(platform, folder), "a user can register", 60)
+    async with asyncio.timeout(60):
+        await probe.until_listening(plan.host, plan.ssh_port)
     person = await registered(platform, folder / "home")
     await repository(person, edition(0))
     await person.types("git", "push", "deis", "main", says=f"{NAME}:v2 deployed")
     assert await person.sees(f"{NAME}.localhost", plan.http_port) == (200, "edition 0")
 
 
-async def _everybody_is_there(platform: Platform, folder: Path) -> bool:
+async def _answers(platform: Platform, folder: Path) -> bool:
     try:
         status, _ = await Person(folder / "nobody").sees("deis.localhost", platform.port, "/v2/")
-    except OSError:
-        return False
+    except (OSError, http.client.HTTPException):
+        return False  # nobody listens, or not to the end
     return status == 401
