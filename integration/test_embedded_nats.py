@@ -12,10 +12,11 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from deis_platform.embedded import binaries, keeper_process
+from deis_platform.embedded import binaries, keeper_process, ports
 from deis_platform.embedded.errors import ServerFailed
 from deis_platform.embedded.keeper import Keeper
 from deis_platform.embedded.nats import Nats
+from deis_platform.embedded.server import Server
 from integration.servers import RunningNats, nats_server, serving, until
 
 pytestmark = pytest.mark.server
@@ -69,7 +70,7 @@ async def test_messages_survive_a_killed_server_which_comes_back_on_its_port(
         client = await connect(running.url)
         stream = client.jetstream()
         await stream.add_stream(name="S", subjects=["s.>"])
-        for number in range(20):
+        for number in range(40):
             await stream.publish("s.x", str(number).encode())
         await client.close()
         first = running.server.pid
@@ -117,12 +118,29 @@ async def test_a_port_that_was_taken_meanwhile_is_given_up(tmp_path: Path) -> No
 
 
 async def test_a_server_that_was_left_behind_is_ended_first(tmp_path: Path) -> None:
-    async with nats_server(tmp_path) as running:
-        orphan = running.server.pid
-        program = Nats(tmp_path / "nats", binaries.nats_server(), lambda: "")
-        await program.prepare()
-        stat = keeper_process.stat_of(orphan)
-        assert stat is None or stat[4] in "ZX"
+    program = Nats(tmp_path / "nats", binaries.nats_server(), lambda: "")
+    async with Keeper(tmp_path) as keeper:
+        server = Server(program, keeper, tmp_path / "nats.log")
+        await server.start()  # and nobody starts it again
+        orphan = server.pid
+        try:
+            await Nats(tmp_path / "nats", binaries.nats_server(), lambda: "").prepare()
+            stat = keeper_process.stat_of(orphan)
+            assert stat is None or stat[4] in "ZX"
+        finally:
+            await server.stop()
+
+
+async def test_its_two_ports_are_never_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "QUIET", range(32_700, 32_704))
+    monkeypatch.setattr(ports, "TRIES", 4)
+    for number in range(40):
+        folder = tmp_path / str(number)
+        await Nats(folder, binaries.nats_server(), lambda: "").prepare()
+        kept = json.loads((folder / "ports.json").read_text())
+        assert kept["port"] != kept["monitor"]
 
 
 async def test_new_users_are_taken_in_without_a_restart(tmp_path: Path) -> None:

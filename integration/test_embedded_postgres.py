@@ -16,6 +16,7 @@ from deis_platform.embedded.keeper import Keeper
 from deis_platform.embedded.owners import postgres_owner
 from deis_platform.embedded.postgres import Postgres
 from deis_platform.embedded.secret_files import secret_file
+from deis_platform.embedded.server import Server
 from integration.servers import RunningPostgres, postgres_server, serving, until
 
 pytestmark = pytest.mark.server
@@ -94,17 +95,26 @@ async def test_a_warm_start_keeps_the_rows(tmp_path: Path) -> None:
 
 
 async def test_a_postmaster_that_was_left_behind_is_ended_first(tmp_path: Path) -> None:
+    password = secret_file(tmp_path, "postgres-password")
+
+    def made() -> Postgres:
+        return Postgres(tmp_path / "postgres", binaries.postgres(), password, postgres_owner())
+
+    async with Keeper(tmp_path) as keeper:
+        program = made()
+        server = Server(program, keeper, tmp_path / "postgres.log")
+        await server.start()  # and nobody starts it again
+        orphan = server.pid
+        try:
+            connection = await connect(RunningPostgres(program.url, password, program, server))
+            await connection.execute("create table t (n int); insert into t values (7)")
+            await made().prepare()
+            assert not alive(orphan)
+            connection.terminate()
+        finally:
+            await server.stop()
     async with postgres_server(tmp_path) as running:
-        orphan = running.server.pid
-        connection = await connect(running)
-        await connection.execute("create table t (n int); insert into t values (7)")
-        program = Postgres(
-            tmp_path / "postgres", binaries.postgres(), running.password_file, postgres_owner()
-        )
-        await program.prepare()
-        assert keeper_process.stat_of(orphan) is None or not alive(orphan)
         assert await value(running, "select n from t") == 7
-        connection.terminate()
 
 
 async def test_backends_that_outlive_their_postmaster_are_waited_for(tmp_path: Path) -> None:
@@ -137,6 +147,18 @@ async def test_a_long_data_folder_gets_its_socket_elsewhere(tmp_path: Path) -> N
         assert folder.parent != deep
         assert folder.stat().st_mode & 0o777 == 0o700
     shutil.rmtree(folder)
+
+
+async def test_what_somebody_laid_where_the_socket_goes_is_not_touched(tmp_path: Path) -> None:
+    postgres_owner().folder(tmp_path / "postgres")
+    aim = tmp_path / "aim"
+    aim.mkdir(mode=0o755)
+    (tmp_path / "postgres" / "socket").symlink_to(aim)
+    before = aim.stat()
+    with pytest.raises(ServerFailed, match="belongs to somebody else"):
+        async with postgres_server(tmp_path):
+            pass
+    assert (aim.stat().st_mode, aim.stat().st_uid) == (before.st_mode, before.st_uid)
 
 
 async def test_a_half_made_cluster_is_made_again(tmp_path: Path) -> None:

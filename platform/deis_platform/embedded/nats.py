@@ -73,9 +73,7 @@ class Nats:
         """Configuration and ports; ends a server of an earlier run on the same folder."""
         self.owner.folder(self._folder)
         try:
-            await orphans.end(
-                lambda: orphans.started_with(str(self._configuration)), signal.SIGTERM
-            )
+            await orphans.end(self.running, signal.SIGTERM)
         except TimeoutError as fault:
             raise ServerFailed(f"NATS of an earlier run: {fault}") from None
         self._choose_ports()
@@ -89,7 +87,7 @@ class Nats:
 
     def running(self) -> list[int]:
         """Process ids of the server on this folder, whoever started it."""
-        return orphans.started_with(str(self._configuration))
+        return orphans.started_with("--config", str(self._configuration))
 
     def command(self) -> list[str]:
         """The server; everything else stands in the configuration."""
@@ -119,6 +117,8 @@ class Nats:
         before = json.loads(kept.read_text()) if kept.exists() else {}
         self._port = same_or_free(int(before.get("port") or free_port()))
         self._monitor = same_or_free(int(before.get("monitor") or free_port()))
+        while self._monitor == self._port:  # nobody listens on either yet
+            self._monitor = free_port()
         self._path = before.get("path") or secrets.token_hex(16)
         chosen = {"port": self._port, "monitor": self._monitor, "path": self._path}
         _write_private(kept, json.dumps(chosen))

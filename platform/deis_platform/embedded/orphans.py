@@ -17,10 +17,10 @@ def working_in(folder: Path) -> list[int]:
     return [pid for pid in _pids() if _link(pid, "cwd") == str(folder)]
 
 
-def started_with(argument: str) -> list[int]:
-    """Processes that have exactly this argument on their command line."""
-    wanted = argument.encode()
-    return [pid for pid in _pids() if wanted in read_bytes(f"/proc/{pid}/cmdline").split(b"\0")]
+def started_with(*arguments: str) -> list[int]:
+    """Processes that have exactly these arguments, one after the other, on their command line."""
+    wanted = b"\0".join([b"", *map(os.fsencode, arguments), b""])
+    return [pid for pid in _pids() if wanted in read_bytes(f"/proc/{pid}/cmdline")]
 
 
 async def end(
@@ -52,8 +52,8 @@ def _send(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         try:
             os.kill(pid, number)
-        except ProcessLookupError:
-            continue
+        except (ProcessLookupError, PermissionError):
+            continue  # somebody else's is told of once the patience is over
 
 
 def _pids() -> list[int]:

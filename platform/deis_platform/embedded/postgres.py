@@ -5,10 +5,12 @@ a killed platform leaves a postmaster (1.6), the wheel has no TLS and no ICU (1.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import shutil
 import signal
+import stat
 import struct
 import tempfile
 from pathlib import Path
@@ -115,8 +117,8 @@ class Postgres:
         except (OSError, TimeoutError):
             return False
         if ready and self._unsynced:
-            self._unsynced = False
             await asyncio.to_thread(_sync_tree, self.cluster)
+            self._unsynced = False
         return ready
 
     def _check_way(self) -> None:
@@ -129,10 +131,13 @@ class Postgres:
 
     def _make_socket_folder(self) -> None:
         folder = self.socket_folder
-        self.owner.folder(folder)
-        owner = self.owner.uid if self.owner.uid >= 0 else os.geteuid()
-        if folder.is_symlink() or folder.stat().st_uid != owner:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        # Looked at before anything is done to it: everybody may make things in /tmp.
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), self.owner.uid):
             raise ServerFailed(f"{folder} belongs to somebody else: choose a shorter --data")
+        self.owner.folder(folder)
 
     def _reachable_programs(self) -> PostgresPrograms:
         """As another user we may have to bring our own copy: the way to the wheel can be closed."""
@@ -156,9 +161,10 @@ class Postgres:
         living one.
         """
         lock = self.cluster / "postmaster.pid"
-        if not lock.exists():
+        try:
+            lines = lock.read_text(errors="replace").split()
+        except FileNotFoundError:  # also where it ends by itself just now
             return
-        lines = lock.read_text(errors="replace").split()
         postmaster = int(lines[0]) if lines and lines[0].isdigit() else 0
         try:
             await orphans.end(

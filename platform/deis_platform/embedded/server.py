@@ -97,7 +97,7 @@ class Server:
             while not stop.is_set():
                 try:
                     await self._one_life(stop)
-                except ServerFailed as fault:
+                except (ServerFailed, OSError) as fault:  # a full disk, too, has room again one day
                     log.error("server did not start", server=self.name, fault=str(fault))  # noqa: TRY400
                 if not stop.is_set():
                     await self._pause(stop)
