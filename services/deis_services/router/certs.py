@@ -11,6 +11,7 @@ import ssl
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -39,7 +40,7 @@ class CertificateFolder:
             return None
 
     def put(self, fingerprint: str, certificate: str, key: str) -> None:
-        """Check and keep a pair. Raises BadPair."""
+        """Check and keep a pair. Raises BadPair, OSError."""
         text = self._checked(certificate, key)
         fresh = self._path(fingerprint).with_suffix(".new")
         _write(fresh, text)
@@ -76,7 +77,7 @@ class CertificateFolder:
         try:
             chain = x509.load_pem_x509_certificates(certificate.encode())
             private = serialization.load_pem_private_key(key.encode(), password=None)
-        except (ValueError, TypeError) as fault:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as fault:
             raise BadPair("not a certificate and an unencrypted key in PEM form") from fault
         text = "".join(c.public_bytes(serialization.Encoding.PEM).decode() for c in chain)
         text += private.private_bytes(

@@ -25,7 +25,7 @@ GRACE_SECONDS = 5.0
 """How long routes outlive a bucket that was lost and is being written anew."""
 CERTIFICATE_SECONDS = 5.0
 BAD_SECONDS = 60.0
-"""After which a refused or wrong certificate is asked for again."""
+"""After which a certificate that was refused, wrong or not kept is asked for again."""
 GOODBYE_SECONDS = 1.0
 
 
@@ -42,7 +42,10 @@ class Follower:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until stopped; begins anew when the bus was away."""
-        await unless(stop, self._always())
+        try:
+            await unless(stop, self._always())
+        finally:
+            self._forget_never()
 
     async def _always(self) -> None:
         while True:
@@ -56,6 +59,7 @@ class Follower:
                 self._live.take(entry)
                 continue
             missing = self._live.present_complete()
+            self._forget_never()  # what an earlier present lacked may stand in this one
             if self._present.is_set() and missing:
                 # Perhaps the bucket was lost and its writers are filling it again.
                 self._forget_later(missing)
@@ -64,9 +68,11 @@ class Follower:
             self._present.set()
             log.info("route table complete", hosts=len(self._live.table.hosts()))
 
-    def _forget_later(self, keys: set[str]) -> None:
+    def _forget_never(self) -> None:
         if self._grace is not None:
             self._grace.cancel()
+
+    def _forget_later(self, keys: set[str]) -> None:
         loop = asyncio.get_running_loop()
         self._grace = loop.call_later(GRACE_SECONDS, self._live.forget, keys)
 
@@ -137,7 +143,7 @@ class CertificateFetcher:
             self._folder.put(fingerprint, pair.certificate, pair.key)
         except Transient:
             return
-        except (Refused, BadPair) as fault:
+        except (Refused, BadPair, OSError) as fault:
             self._retry_at[fingerprint] = asyncio.get_running_loop().time() + BAD_SECONDS
             log.warning("certificate not usable", fingerprint=fingerprint, fault=str(fault))
         else:

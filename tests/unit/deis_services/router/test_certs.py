@@ -29,7 +29,15 @@ def test_a_fitting_pair_is_kept_closed(tmp_path: Path) -> None:
     assert folder.get("f/../1") is None
 
 
-@pytest.mark.parametrize("wrong", ["mismatch", "no key", "no certificate", "rubbish", "huge"])
+UNKNOWN_KEY = f"""{MARK}
+MA8CAQAwBQYDKgMEBAMEAQA=
+-----END PRIVATE KEY-----
+"""
+
+
+@pytest.mark.parametrize(
+    "wrong", ["mismatch", "no key", "no certificate", "unknown key", "rubbish", "huge"]
+)
 def test_a_pair_that_does_not_fit_is_refused(tmp_path: Path, wrong: str) -> None:
     certificate, key = pair("x.org")
     _, other = pair("y.org")
@@ -37,6 +45,7 @@ def test_a_pair_that_does_not_fit_is_refused(tmp_path: Path, wrong: str) -> None
         "mismatch": (certificate, other),
         "no key": (certificate, ""),
         "no certificate": ("", key),
+        "unknown key": (certificate, UNKNOWN_KEY),
         "rubbish": ("a", "b"),
         "huge": (certificate + "x" * 100_000, key),
     }
