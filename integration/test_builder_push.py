@@ -76,6 +76,22 @@ class TestPush(WithBuilder):
         assert cloned.output == ""
         assert await ada.git(ada.home / "cloned", "log", "--oneline") == shown
 
+    async def test_a_slow_client_gets_a_whole_clone(self, rig: BuilderRig) -> None:
+        ada = await rig.person("ada")
+        blog = await ada.app("blog")
+        (blog / "large").write_bytes(os.urandom(5_000_000))
+        await ada.commit(blog, {})
+        await ada.push(blog)
+        slow = ada.home / "slow"
+        slow.write_text('#!/bin/sh\n"$@" | dd bs=16 status=none\n')
+        slow.chmod(0o755)
+        through = f"core.sshCommand={' '.join((str(slow), *ada.ssh))}"
+        for number in range(3):
+            folder = f"cloned{number}"
+            argv = ("env", "-u", "GIT_SSH_COMMAND", "git", "-c", through, "clone", ada.url("blog"))
+            await ada.types(*argv, folder, folder=ada.home)
+            assert (ada.home / folder / "large").stat().st_size == 5_000_000
+
     async def test_a_lost_repository_comes_back(self, rig: BuilderRig) -> None:
         ada = await rig.person("ada")
         blog = await ada.app("blog")

@@ -34,6 +34,13 @@ class GitProcess:
         # Read on when the client is gone: git must not die of a broken pipe before its hook ends.
         kept = (os.dup(shown), os.dup(told))
         try:
+            # Before git runs: nothing of what it says may come, or end, before it is heard.
+            await session.redirect(
+                stdin=pipe_file(given, "wb"),
+                stdout=pipe_file(shown, "rb"),
+                stderr=pipe_file(told, "rb"),
+                send_eof=False,
+            )
             running = await asyncio.create_subprocess_exec(
                 *argv,
                 stdin=into,
@@ -43,19 +50,13 @@ class GitProcess:
                 pass_fds=tuple(inherited),
                 start_new_session=True,
             )
-        except OSError:
-            for descriptor in (given, shown, told, *kept):
+        except BaseException:
+            for descriptor in kept:
                 os.close(descriptor)
             raise
         finally:
             for descriptor in (into, out, err):
                 os.close(descriptor)
-        await session.redirect(
-            stdin=pipe_file(given, "wb"),
-            stdout=pipe_file(shown, "rb"),
-            stderr=pipe_file(told, "rb"),
-            send_eof=False,
-        )
         return cls(running, kept)
 
     async def wait(self) -> int:

@@ -144,6 +144,7 @@ class SshServer:
             log.warning("not served", kind=kind, app=asked.app, fault=str(fault))
             await session.finish(1, out=render.packet(render.AWAY))
             return kind, 1
+        await session.shown(self.settings.stall_seconds)
         await session.finish(code)
         return kind, code
 

@@ -1,10 +1,13 @@
 """One SSH session as the builder sees it: who is there, since when silent, whether still there."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import asyncssh
 from asyncssh.constants import EXTENDED_DATA_STDERR
+
+from deis_platform.races import first
 
 SFTP_VERSION = 3
 
@@ -37,20 +40,40 @@ class GitSession(asyncssh.SSHServerProcess[bytes]):
         self._start(self)
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
-        """From the client."""
+        """From the client, for git: what comes after git's end is for nobody."""
         self._heard = asyncio.get_running_loop().time()
-        super().data_received(data, datatype)
+        # uvloop raises for a closed pipe, which would cost the whole connection.
+        with contextlib.suppress(RuntimeError):
+            super().data_received(data, datatype)
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may learn of git's end later than we do."""
+        with contextlib.suppress(RuntimeError):  # as above
+            return super().eof_received()
+        return True
 
     def feed_data(self, data: bytes, datatype: int | None) -> None:
         """To the client."""
         self._heard = asyncio.get_running_loop().time()
         if not self.gone.is_set():
-            super().feed_data(data, datatype)
+            with contextlib.suppress(OSError):  # a channel closes in several steps
+                super().feed_data(data, datatype)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The channel is closed, by whomever."""
         self.gone.set()
         super().connection_lost(exc)
+
+    async def shown(self, limit: float) -> None:
+        """Returns once all that git said is on its way, or the client is gone, or stalls."""
+        self.at_work = False
+        self._heard = asyncio.get_running_loop().time()
+        await first(self._drained(), self.gone.wait(), self.stalled(limit))
+
+    async def _drained(self) -> None:
+        with contextlib.suppress(OSError, asyncssh.Error):  # nobody hears it any more
+            await self.stdout.drain()
+            await self.stderr.drain()
 
     async def finish(self, code: int, *, out: bytes = b"", err: bytes = b"") -> None:
         """Say the last words and end with an exit code; a client that is gone hears nothing."""
