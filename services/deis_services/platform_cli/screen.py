@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -46,7 +47,8 @@ def welcome(plan: Plan, version: str, seconds: float, *, first: bool) -> str:
 
 
 def _next(plan: Plan, *, first: bool) -> tuple[str, ...]:
-    client = "deis" if shutil.which("deis") else str(Path(sys.executable).with_name("deis"))
+    beside = shlex.quote(str(Path(sys.executable).with_name("deis")))
+    client = "deis" if shutil.which("deis") else beside
     if not first:
         return (
             f"{client} login {plan.api_url}    # without an account: register",
