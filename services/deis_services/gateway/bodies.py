@@ -13,13 +13,19 @@ READ_SECONDS = 60.0
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
+def as_utf8(raw: str) -> str:
+    """A text of a header or a path: bytes that are no UTF-8 come as surrogates, which no JSON can
+    hold."""
+    return raw.encode(errors="replace").decode()
+
+
 async def body_of(request: web.Request) -> msgspec.Raw:
     """The body; NOTHING for an empty one. Raises Problem 400, 408, 413 or 415."""
     if not request.can_read_body:
         return NOTHING
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise problem(415, f'Unsupported content encoding "{encoding}" in request.')
+        raise problem(415, f'Unsupported content encoding "{as_utf8(encoding)}" in request.')
     try:
         async with asyncio.timeout(READ_SECONDS):
             return await _read(request)
@@ -37,7 +43,7 @@ async def _read(request: web.Request) -> msgspec.Raw:
     if not raw:
         return NOTHING
     if request.content_type != "application/json":
-        kind = request.headers.get("Content-Type", "")
+        kind = as_utf8(request.headers.get("Content-Type", ""))
         raise problem(415, f'Unsupported media type "{kind}" in request.')
     _check(raw)
     return msgspec.Raw(raw)
@@ -46,8 +52,8 @@ async def _read(request: web.Request) -> msgspec.Raw:
 async def _form(request: web.Request) -> dict[str, str]:
     try:
         fields = await request.post()
-        return {name: _text(value) for name, value in fields.items()}
-    except (ValueError, LookupError, AssertionError) as fault:
+        return {as_utf8(name): _text(value) for name, value in fields.items()}
+    except (ValueError, LookupError, AssertionError, RuntimeError) as fault:
         raise problem(400, f"Form parse error - {fault}") from fault
 
 

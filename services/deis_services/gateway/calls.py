@@ -12,6 +12,7 @@ from deis_bus.contracts.http import NOTHING, ApiAnswer, ApiCall, method
 from deis_bus.errors import Refused, Transient
 from deis_bus.ports import Bus
 from deis_services.gateway.answers import away, problem
+from deis_services.gateway.bodies import as_utf8
 from deis_services.gateway.credentials import Credentials, client_address
 from deis_services.gateway.detached import Detached
 from deis_services.gateway.parse import Found
@@ -38,11 +39,11 @@ class Calls:
         return ApiCall(
             endpoint=found.endpoint.name,
             path=found.path,
-            query={_text(name): _text(value) for name, value in request.query.items()},
+            query={as_utf8(name): as_utf8(value) for name, value in request.query.items()},
             body=body,
             token=self._credentials.token(headers),
             builder=self._credentials.builder(headers),
-            url=f"{'https' if secure else 'http'}://{_text(request.host)}{request.rel_url.raw_path}",
+            url=f"{'https' if secure else 'http'}://{as_utf8(request.host)}{request.rel_url.raw_path}",
             address=client_address(request.remote or "", headers.get("X-Forwarded-For", "")),
             request_id=new_id(),
             idempotency_key=_key(headers.get("Idempotency-Key", "")),
@@ -80,11 +81,6 @@ def _key(text: str) -> str:
     if len(text) > MAX_KEY or not (text.isascii() and text.isprintable()):
         raise problem(400, f"Idempotency-Key has at most {MAX_KEY} characters, all of ASCII.")
     return text
-
-
-def _text(raw: str) -> str:
-    """Bytes that are no UTF-8 come as surrogates, which no JSON can hold."""
-    return raw.encode(errors="replace").decode()
 
 
 def prefers_async(prefer: str) -> bool:

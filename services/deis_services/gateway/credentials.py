@@ -30,7 +30,7 @@ class Credentials:
     def builder(self, headers: Mapping[str, str]) -> bool:
         """Whether the builder's shared key was sent."""
         given = headers.get("X-Deis-Builder-Auth", "")
-        return bool(given) and hmac.compare_digest(given.encode(), self._builder)
+        return bool(given) and hmac.compare_digest(given.encode(errors="replace"), self._builder)
 
 
 def client_address(peer: str, forwarded: str) -> str:

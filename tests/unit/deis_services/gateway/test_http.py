@@ -183,6 +183,37 @@ async def test_bodies_that_are_refused(
         assert answer.headers["WWW-Authenticate"] == "Token"
 
 
+PART = b'--x\r\nContent-Disposition: form-data; name="%b"\r\n%b\r\nv\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "status"),
+    [
+        (b"X-Deis-Builder-Auth: \xff", b"", 200),
+        (b"Content-Type: a/\xff", b"x", 415),
+        (b"Content-Encoding: \xff", b"x", 415),
+        (b"Content-Type: multipart/form-data; boundary=x", PART % (b"\xff", b""), 200),
+        (
+            b"Content-Type: multipart/form-data; boundary=x",
+            PART % (b"a", b"Content-Transfer-Encoding: no\r\n"),
+            400,
+        ),
+    ],
+)
+async def test_bytes_that_no_json_can_hold(
+    running: Running, controller: Controller, header: bytes, body: bytes, status: int
+) -> None:
+    address = running.parts.api.address
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(
+        b"POST /v2/apps HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: token a\r\n"
+        b"%b\r\nContent-Length: %d\r\n\r\n%b" % (header, len(body), body)
+    )
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+
+
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize("body", [b"abcde", gzip.compress(b'{"a": 1}')], ids=["text", "gzip"])
 async def test_nothing_is_unpacked(
