@@ -19,6 +19,7 @@ from deis_bus.streams import ROUTERS, ROUTES
 from deis_platform.retry import delays
 from deis_platform.runtime.port import Runtime
 from deis_platform.settings import load
+from deis_services.router.follow import RENEW_SECONDS
 from deis_services.runtime.service import serve
 from deis_services.runtime.settings import Settings
 from integration.router_rig import pool
@@ -93,7 +94,6 @@ class Router:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.up: dict[str, Upstreams] = {}
-        self.history: list[Upstreams | None] = []
         self.revision = 0
         self.reporting = asyncio.Event()
         self.reporting.set()
@@ -113,15 +113,21 @@ class Router:
                 self.up.pop(app, None)
                 if entry.data is not None:
                     self.up[app] = msgspec.json.decode(entry.data, type=Upstreams)
-                self.history.append(self.up.get(app))
             self.revision = max(self.revision, entry.revision)
             await self.reporting.wait()
             await self._report()
 
+    async def renew(self) -> None:
+        """Report again and again as a real router does, who else counts as dead after a while."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            await self.reporting.wait()
+            await self._report()
+
     async def _report(self) -> None:
-        """As a real router does: as often as it takes where the bus is away meanwhile."""
-        report = msgspec.json.encode(Applied(router="test", revision=self.revision))
+        """As often as it takes where the bus is away meanwhile."""
         for pause in delays():
+            report = msgspec.json.encode(Applied(router="test", revision=self.revision))
             try:
                 await self._bus.keys(ROUTERS).put("test", report)
             except Transient:
@@ -134,13 +140,15 @@ class Router:
 async def following(bus: Bus) -> AsyncIterator[Router]:
     """A router until the end of the context."""
     router = Router(bus)
-    task = asyncio.create_task(router.run())
+    tasks = [asyncio.create_task(work) for work in (router.run(), router.renew())]
     try:
         yield router
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 def settings(url: str, folder: Path, **more: str) -> Settings:

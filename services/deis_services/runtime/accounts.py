@@ -12,6 +12,7 @@ import signal
 import time
 from pathlib import Path
 
+from deis_platform.embedded.keeper_process import stat_of
 from deis_platform.embedded.owners import Owner
 
 BLOCK = 1000
@@ -133,7 +134,5 @@ def _uid(name: str) -> int:
 
 
 def _dead(pid: int) -> bool:
-    from deis_platform.embedded.keeper_process import stat_of
-
     stat = stat_of(pid)
     return stat is None or stat[4] in "ZX"

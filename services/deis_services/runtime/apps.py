@@ -87,8 +87,17 @@ class Apps:
                 drops = (self._tools.routes.drop(s.spec.app, s.spec.appuuid) for s in supervisors)
                 await asyncio.gather(*drops)
         ends = [supervisor.stop(GRACE_SECONDS) for supervisor in supervisors]
-        await asyncio.gather(*ends, self._tasks.close())
+        await asyncio.gather(*ends, self._tasks.close(), self._finish_removals())
         self._apps.clear()
+
+    async def _finish_removals(self) -> None:
+        """None of them goes on beside the next runtime of this folder."""
+        removals = tuple(self._removals.values())
+        if removals:
+            _, late = await asyncio.wait(removals, timeout=GRACE_SECONDS)
+            for removal in late:
+                removal.cancel()
+            await asyncio.wait(removals)
 
     def _removal(self, app: AppRef) -> asyncio.Task[None]:
         task = self._removals.get(app.appuuid)

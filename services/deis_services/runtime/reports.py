@@ -13,6 +13,7 @@ from deis_bus.envelope import Envelope
 from deis_bus.errors import Permanent, Transient
 from deis_bus.events import Event
 from deis_bus.ports import Bus
+from deis_platform.races import unless
 
 log = structlog.get_logger(__name__)
 
@@ -47,10 +48,7 @@ class Reports:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until stopped, then what waits, for a second."""
-        sending = asyncio.create_task(self._always())
-        await stop.wait()
-        sending.cancel()
-        await asyncio.wait({sending})
+        await unless(stop, self._always())
         with contextlib.suppress(Transient, TimeoutError):
             async with asyncio.timeout(LAST_SECONDS):
                 await self._send()

@@ -138,10 +138,12 @@ class Routes:
                 held[entry.key.removeprefix(UP)] = entry.data
         if not self.present.is_set():
             self._leftover.update(held.keys() - self._wanted.keys())
+        # Each as it is now: others write meanwhile.
         for app in tuple(self._leftover):
-            await self._remove(app)
+            if app in self._leftover:
+                await self._remove(app)
         for app in tuple(self._wanted):
-            upstreams = self._wanted.get(app)  # each as it is now: others write meanwhile
+            upstreams = self._wanted.get(app)
             if upstreams is not None and _differs(held.get(app, b""), upstreams):
                 await self.put(upstreams)
         self.present.set()
