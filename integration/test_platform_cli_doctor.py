@@ -84,6 +84,13 @@ async def test_free_space_below_the_setting(tmp_path: Path) -> None:
     assert "wanted" in about(findings, "data folder")["evidence"]
 
 
+async def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    answer = await typed(tmp_path / "data", "doctor", environ={"DEIS_MIN_FREE_DISK": "much"})
+    assert answer.code == 2
+    assert "DEIS_MIN_FREE_DISK: expected a size such as 512MB" in answer.text
+    assert "Traceback" not in answer.text
+
+
 async def test_a_taken_port_and_who_has_it(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deis_platform.embedded.binaries import nats_server
+from deis_services.platform_cli.folder import opened, problems
 from integration.platform_up import platform_up
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(140)]
@@ -107,6 +108,17 @@ async def test_a_folder_with_other_things_in_it_is_left_alone(data: Path) -> Non
         f"deis-platform: data folder {data} holds something else: choose another with --data"
     ]
     assert names(data) == ["thesis.txt"]
+
+
+def test_a_first_start_that_was_killed_at_once_can_come_again(data: Path) -> None:
+    filled(data, "lock", "4711")
+    filled(data, ".version", "")
+    assert problems(data) == []
+    with opened(data) as folder:
+        assert folder.first
+    with opened(data) as folder:
+        assert not folder.first
+    assert problems(data) == []
 
 
 @pytest.mark.root

@@ -17,16 +17,20 @@ from deis_services.platform_cli.screen import complain, say
 
 Command = Callable[[Reach, argparse.Namespace], Awaitable[int]]
 FAULTS = (BusError, ServerFailed, BadName, BadCursor, Gone, OSError)
+INTERRUPTED = 130
 LIMIT_SECONDS = 60.0
 """A command that hangs would help nobody; migrations of a spine take a moment."""
 
 
 def run(command: Command, asked: argparse.Namespace) -> int:
-    """Run a command; the exit code: its own, 1 for a fault, 2 for a wrong environment."""
+    """Run a command; the exit code: its own, 1 for a fault, 2 for a wrong environment, 130 for
+    Ctrl-C."""
     logs.set_up(level="error", stream=sys.stderr)
     try:
         found = reach(asked.data)
         return asyncio.run(_limited(command(found, asked)))
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except TimeoutError:
         complain(f"nothing has come of it within {LIMIT_SECONDS:g} s: try `deis-platform doctor`")
         return 1

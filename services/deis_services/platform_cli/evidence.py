@@ -20,9 +20,10 @@ from deis_platform.buses import open_bus
 from deis_platform.database import Database, open_database
 from deis_platform.embedded.errors import ServerFailed
 from deis_platform.embedded.ports import check_free
+from deis_platform.groups import ObjectsSettings
 from deis_platform.migrations import SchemaError, check
 from deis_platform.migrations import found as migrations
-from deis_platform.settings import size
+from deis_platform.settings import load
 from deis_services.platform_cli import folder
 from deis_services.platform_cli.checks import TOOLS
 from deis_services.platform_cli.holders import holder
@@ -35,7 +36,6 @@ LOOKS = 8
 LOOK_SECONDS = 0.5
 DATABASE_SECONDS = 5.0
 LETTERS = 1000
-MIN_FREE = "1GB"
 
 FreeBytes = Callable[[Path], int]
 
@@ -46,7 +46,7 @@ def free_bytes(path: Path) -> int:
 
 
 async def collect(found: Reach, free: FreeBytes = free_bytes) -> Evidence:
-    """Everything, the slow things side by side."""
+    """Everything, the slow things side by side. Raises SettingsError."""
     options = found.options
     local = bool(found.ready) or not (options.nats_url and options.database_url)
     existing = next(path for path in (found.data, *found.data.parents) if path.exists())
@@ -61,13 +61,19 @@ async def collect(found: Reach, free: FreeBytes = free_bytes) -> Evidence:
             (tool, package) for tool, package in TOOLS.items() if shutil.which(tool) is None
         ),
         free_bytes=free(existing),
-        min_free_bytes=size(found.environ.get("DEIS_MIN_FREE_DISK") or MIN_FREE),
+        min_free_bytes=_min_free_bytes(found),
         taken=() if found.ready or not local else await asyncio.to_thread(_taken, found),
         expected=_expected(found),
     )
     parts = await asyncio.gather(_of_bus(found), _of_database(found))
     changes = {name: value for part in parts for name, value in part.items()}
     return msgspec.structs.replace(evidence, **changes)
+
+
+def _min_free_bytes(found: Reach) -> int:
+    """Raises SettingsError."""
+    nowhere = {"DEIS_OBJECTS_URL": "-"}  # the services' setting; does not matter here
+    return load(ObjectsSettings, {**found.environ, **nowhere}).min_free_bytes
 
 
 def _pid(found: Reach) -> int:

@@ -26,6 +26,8 @@ LAYOUT = 1
 FREE_BYTES = 200_000_000
 """A new platform needs some 120 MB, most of it PostgreSQL's."""
 OWN = ("secrets", "certificates", "logs", "objects")
+FIRST = {"lock", ".version"}
+"""All there is in the folder of a first start that was killed at once."""
 
 
 class DataFolder:
@@ -89,11 +91,13 @@ def opened(path: Path) -> Iterator[DataFolder]:
             raise ServerFailed(f"data folder {path} is in use by {_holder(path)}") from None
         os.truncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
+        folder = DataFolder(path, first=not (path / "version").exists())
+        draft = path / ".version"
+        draft.write_text(f"{LAYOUT}\n")
+        draft.replace(path / "version")  # before the rest: a folder that says nothing is not ours
         for name in OWN:
             (path / name).mkdir(mode=0o700, exist_ok=True)
             (path / name).chmod(0o700)
-        folder = DataFolder(path, first=not (path / "version").exists())
-        (path / "version").write_text(f"{LAYOUT}\n")
         folder.withdraw()
         yield folder
     finally:
@@ -145,7 +149,7 @@ def _of_existing(path: Path) -> list[str]:
         return [f"data folder {path} is in use by {_holder(path)}"]
     version = path / "version"
     if not version.exists():
-        if any(path.iterdir()):
+        if not {entry.name for entry in path.iterdir()} <= FIRST:
             return [f"data folder {path} holds something else: choose another with --data"]
         return []
     text = version.read_text().strip()
