@@ -101,7 +101,7 @@ async def test_on_a_real_terminal_the_answer_stands_where_the_frames_were(ada: P
         await until(lambda: b"o.." in told)
         release.set()
         assert await asyncio.wait_for(process.wait(), 20) == 0
-        await until(lambda: b"v5" in told)
+        await until(lambda: told.endswith(b"v5\r\n"))
     finally:
         loop.remove_reader(master)
         os.close(master)
