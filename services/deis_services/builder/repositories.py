@@ -21,6 +21,9 @@ EMPTY_TREES = (
 HELD_SECONDS = 10.0
 QUICK_SECONDS = 30.0
 CHUNK_BYTES = 256 * 1024
+BIG_FILE = "16m"
+"""Files above that size pass through git piece by piece; it holds smaller ones in memory whole, and
+a pack of few bytes may hold very large ones."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -48,6 +51,9 @@ class Git(msgspec.Struct, frozen=True):
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "core.bigFileThreshold",
+            "GIT_CONFIG_VALUE_0": BIG_FILE,
         }
 
 
