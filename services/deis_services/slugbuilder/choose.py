@@ -1,5 +1,7 @@
 """Which buildpack builds it: the one BUILDPACK_URL names, else the first that detects."""
 
+import os
+import pwd
 import re
 import shlex
 import shutil
@@ -51,6 +53,7 @@ def custom(url: str, into: Path, build: Path, environ: Mapping[str, str]) -> Bui
     """Fetch what BUILDPACK_URL names and use it, whatever its detect says. Raises BuildError."""
     address, _, ref = url.strip().partition("#")
     check_address(address)
+    check_user(address)
     say.title("Fetching custom buildpack")
     _clone(address, ref, into, environ)
     pack = Buildpack(name="Custom", folder=into)
@@ -67,6 +70,22 @@ def check_address(address: str) -> None:
         raise BuildError("BUILDPACK_URL is not an address of a git repository")
     if not address.startswith(SCHEMES) and not SSH_LIKE.fullmatch(address):
         raise BuildError("BUILDPACK_URL must be a https, ssh or git address")
+
+
+def check_user(address: str) -> None:
+    """Raises BuildError where it takes ssh, which will not run for a user without a name.
+
+    As root the local runtime gives each build a uid of its own, which no user database knows.
+    """
+    if address.startswith(("https://", "git://")):
+        return
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise BuildError(
+            "BUILDPACK_URL over ssh does not work here: ssh needs a user with a name, and builds"
+            " of a platform that runs as root have none. Use a https address."
+        ) from None
 
 
 def _clone(address: str, ref: str, into: Path, environ: Mapping[str, str]) -> None:
