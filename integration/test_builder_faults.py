@@ -19,7 +19,7 @@ pytestmark = pytest.mark.server
 
 
 class TestBusDies(WithController):
-    LEASE_SECONDS = 1.5
+    LEASE_SECONDS = 3.0
 
     @pytest.fixture
     async def nats(self, tmp_path: Path) -> AsyncIterator[RunningNats]:

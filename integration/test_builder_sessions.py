@@ -159,13 +159,15 @@ class TestDoor(WithController):
     async def test_a_client_that_stalls_is_given_up(
         self, nats: RunningNats, platform: BuilderRig
     ) -> None:
-        async with platform.builder(nats, stall_seconds=0.5):
+        # Longer than a busy machine takes to start ssh and git on either side.
+        async with platform.builder(nats, stall_seconds=4.0):
             ada = await platform.person("ada")
             blog = await ada.app("blog")
             client = await _half_a_push(ada, blog)
             await client.communicate()
             assert client.returncode != 0
             assert await _closed(platform, "the client stalled")
+        async with platform.builder(nats):
             assert "Done, blog:v2 deployed" in (await ada.push(blog)).output
 
     async def test_a_push_that_the_builder_leaves_is_closed(

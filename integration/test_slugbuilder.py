@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from deis_platform.embedded.ports import free_port
 from deis_services.slugbuilder.unpack import unpack
 from integration.builder_objects import Objects, archive, objects
 
@@ -20,7 +21,7 @@ APPS = Path(__file__).parent / "apps"
 SOURCE, SLUG, CACHE = "sources/a/p.tar.gz", "slugs/a/p-1.tgz", "cache/a/cache.tgz"
 PASSED = ("PATH", "LANG", "SSL_CERT_FILE", "PIP_CERT", "PIP_INDEX_URL", "UV_DEFAULT_INDEX")
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def build(
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=50,
+        timeout=120,
     )
     return Built(done.returncode, done.stdout, store, folder)
 
@@ -296,15 +297,10 @@ def test_a_buildpack_from_git_with_a_ref(store: Objects, tmp_path: Path) -> None
 def daemon(folder: Path) -> Any:
     """`git daemon` over a folder, its address while the block lasts."""
     import contextlib
-    import socket
-    import struct
 
     @contextlib.contextmanager
     def served() -> Iterator[str]:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         command = ["git", "daemon", "--verbose", "--export-all", f"--base-path={folder}"]
         command += ["--reuseaddr", "--listen=127.0.0.1", f"--port={port}", str(folder)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
