@@ -17,7 +17,7 @@ from deis_services.manager.service import serve
 from deis_services.manager.settings import Settings
 from deis_services.manager.watch import Watch
 from integration.bus_rig import OnNats
-from integration.servers import RunningNats
+from integration.servers import RunningNats, until
 
 pytestmark = pytest.mark.server
 CONTROLLER = Durable(name="controller", stream=REPORTS.name, filters=("deis.report.>",))
@@ -67,7 +67,12 @@ class TestManager(OnNats):
         info = ServiceInfo(name="manager", version="1.0.0")
         async with bus.serve(info, {}):
             watch = Watch(bus, Roll(("manager",)), 1.0)
-            await watch.once()
+
+            async def told() -> bool:
+                await watch.once()
+                return (await bus.stream_bounds("REPORTS"))[1] == 1
+
+            await until(told, "a look that hears us")
             again = Watch(bus, Roll(("manager",)), 1.0)
             await again.once()
         assert not watch.waiting

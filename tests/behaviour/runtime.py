@@ -28,12 +28,14 @@ from deis_bus.contracts.runtime import (
 from deis_bus.errors import Refused
 from deis_bus.ports import Bus
 from deis_platform.runtime.port import Observation, Runtime
-from tests.behaviour.bus import PATIENCE, one, until
+from tests.behaviour.bus import one, until
 
 Kind = Literal["serves", "never", "crashes"]
 APP = AppRef(app="blog", appuuid="1b671a64-40d5-491e-99b0-da01ff1f3341")
 COMMANDS = {"web": "python3 server", "worker": "sh worker.sh"}
 STEP_SECONDS = 0.01
+PATIENCE = 30.0
+"""Real processes start and end meanwhile, beside others; only a failing test waits so long."""
 
 
 class Rig(Protocol):

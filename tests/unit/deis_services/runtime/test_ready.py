@@ -1,13 +1,13 @@
 """When an instance counts as ready, against real sockets."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
 from deis_bus.contracts.runtime import Probe
+from deis_platform.embedded.ports import free_port
 from deis_services.runtime import ready
 from deis_services.runtime.ready import connects, until_ready, until_unready
 from tests.behaviour.bus import PATIENCE, until
@@ -15,10 +15,8 @@ from tests.behaviour.bus import PATIENCE, until
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody had a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has."""
+    return free_port()
 
 
 class Health:
