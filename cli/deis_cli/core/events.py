@@ -1,6 +1,7 @@
 """What happened and what happens, from a cursor on (DESIGN 5)."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,9 @@ from deis_cli.core.client import Api
 from deis_cli.core.follow import Note
 from deis_cli.core.sse import events as sent_events
 from deis_cli.errors import AWAY, CliError, Lost, explain
+
+PATIENCE_SECONDS = 60.0
+"""How long a list that breaks off is asked for again without anything new."""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,9 +39,11 @@ async def events(
 ) -> AsyncIterator[Told]:
     """Events behind the cursor; with `follow` for ever, through broken connections.
 
-    Raises CliError where the cursor is too old, naming the oldest that there is.
+    Raises CliError where the cursor is too old, naming the oldest that there is, and, without
+    `follow`, Lost or aiohttp.ClientError where the platform stays away.
     """
     last, pause = since, 0.2
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         query = {
             "since": last or None,
@@ -53,11 +59,13 @@ async def events(
                         continue
                     last = sent.id or last
                     pause = 0.2
+                    deadline = time.monotonic() + PATIENCE_SECONDS
                     yield msgspec.json.decode(sent.data, type=Told)
             if not follow:
                 return
         except (Lost, aiohttp.ClientError) as fault:
-            if not follow and isinstance(fault, Lost) and not fault.sent:
+            nobody = isinstance(fault, Lost) and not fault.sent
+            if not follow and (nobody or time.monotonic() > deadline):
                 raise
             note(f"{fault}; connecting again")
         await asyncio.sleep(pause)

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from aiohttp import WSMsgType, web
 
+from deis_cli.core import events
 from tests.unit.deis_cli.scripted import VERSIONS, Person
 from tests.unit.deis_cli.test_lists import sent, told
 
@@ -331,6 +332,16 @@ async def test_events_are_followed_through_a_break_in_the_middle_of_one(ada: Per
     assert [line.split()[0] for line in shown.out.splitlines()] == ["e-1", "e-2"]
     assert since == [None, "e-1", "e-2", "e-2"]
     assert (shown.code, "--since e-7" in shown.err) == (1, True)
+
+
+async def test_a_list_of_events_does_not_wait_for_ever(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "PATIENCE_SECONDS", 0.1)
+    ada.server.says("GET /v2/events", 503)
+    shown = await ada.types("events")
+    assert shown.code == 1
+    assert shown.err.splitlines()[-1] == "Error: the platform is away for the moment"
 
 
 async def test_an_event_that_is_none_is_an_error_in_words(ada: Person) -> None:
