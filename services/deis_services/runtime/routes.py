@@ -111,6 +111,7 @@ class Routes:
                 async with contextlib.aclosing(self._bus.keys(ROUTERS).watch()) as watch:
                     async for entry in watch:
                         if entry is None:
+                            self._believe()
                             await self._mend()
                         else:
                             self._hear(entry)
@@ -129,6 +130,11 @@ class Routes:
             self._routers[entry.key] = (report.revision, now)
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+
+    def _believe(self) -> None:
+        """After a gap: who could not report meanwhile may serve all the same."""
+        now = asyncio.get_running_loop().time()
+        self._routers = {router: (applied, now) for router, (applied, _) in self._routers.items()}
 
     async def _mend(self) -> None:
         """After each gap: the bucket may have been lost, or hold what nobody wants any more."""

@@ -101,6 +101,20 @@ async def test_a_router_that_is_silent_for_its_time_to_live_is_dead(
         assert routes.dropped(1)
 
 
+async def test_a_router_that_could_not_report_is_waited_for_after_the_gap(bus: MemoryBus) -> None:
+    async with running(bus) as routes:
+        await report(bus, "a", 0)
+        await until(lambda: not routes.dropped(1))
+        routes._routers["a"] = (0, -float("inf"))  # the bus was away, and its report is over
+        bus.broker.buckets[ROUTERS.name].entries.clear()
+        assert routes.dropped(1)
+        stop = asyncio.Event()
+        again = asyncio.create_task(routes.run(stop))  # a watch begins anew after a gap
+        await until(lambda: not routes.dropped(1))
+        stop.set()
+        await again
+
+
 async def test_an_app_is_dropped_but_not_the_new_owner_of_its_name(bus: MemoryBus) -> None:
     async with running(bus) as routes:
         await routes.put(up("127.0.0.1:1"))
