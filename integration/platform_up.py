@@ -76,7 +76,18 @@ async def start(
 
 
 async def wait_ready(process: asyncio.subprocess.Process, data: Path) -> dict[str, Any]:
-    """What `ready.json` says once the platform has written it; the output if it ended before."""
+    """What `ready.json` says once the platform has written it; the output if it ended before.
+
+    One that does not get ready is stopped.
+    """
+    try:
+        return await _ready(process, data)
+    except BaseException:
+        await stop(process)
+        raise
+
+
+async def _ready(process: asyncio.subprocess.Process, data: Path) -> dict[str, Any]:
     ended = asyncio.create_task(process.wait())
     try:
         async with asyncio.timeout(START_SECONDS):

@@ -2,7 +2,6 @@
 `Retry-After`, and everything is back afterwards without a restart (DESIGN 9)."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from integration.test_up_life import family
 from integration.test_wrong_pushes import executable, waits_for
 from integration.traffic import traffic
 from integration.truth import holds, rows
+from integration.victims import send
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
 
@@ -62,13 +62,12 @@ async def stopped(platform: Platform, server: str) -> AsyncIterator[None]:
     """Every process of a server stands still while the context lasts."""
     top = int(platform.ready["pids"][server])
     hung = [process.pid for process in family(top)]
-    for pid in hung:
-        os.kill(pid, signal.SIGSTOP)
+    hung = [pid for pid in hung if send(pid, signal.SIGSTOP)]
     try:
         yield
     finally:
         for pid in hung:
-            os.kill(pid, signal.SIGCONT)
+            send(pid, signal.SIGCONT)
 
 
 async def for_a_minute(platform: Platform) -> None:

@@ -18,6 +18,14 @@ from integration.person import Person
 from integration.platform_up import Platform
 from integration.servers import until
 
+AWAY = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+)
+"""Faults of a database that is killed, starts, or waits for the connections of who was killed."""
+
 
 async def rows(platform: Platform, query: str, *args: object) -> list[asyncpg.Record]:
     """What the platform's database says, once it answers."""
@@ -26,7 +34,7 @@ async def rows(platform: Platform, query: str, *args: object) -> list[asyncpg.Re
     async def answers() -> bool:
         try:
             found[:] = await _fetched(platform, query, args)
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError):
+        except AWAY:
             return False
         return True
 

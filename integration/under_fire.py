@@ -207,4 +207,4 @@ async def under_fire(folder: Path, *options: str) -> AsyncIterator[UnderFire]:
         raise
     finally:
         await stop(fire.platform.process)
-    assert leftovers(data) == []
+    await until(lambda: leftovers(data) == [], "nothing is left behind")

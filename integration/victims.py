@@ -21,10 +21,16 @@ async def kill(platform: Platform, name: str) -> None:
 
 
 def _killed(platform: Platform, name: str) -> bool:
-    pids = find(platform, name)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    return bool(pids)
+    killed = [pid for pid in find(platform, name) if send(pid, signal.SIGKILL)]
+    return bool(killed)
+
+
+def send(pid: int, number: signal.Signals) -> bool:
+    """Whether it was still there to get the signal."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+        return True
+    return False
 
 
 def find(platform: Platform, name: str) -> list[int]:
