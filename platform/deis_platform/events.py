@@ -217,6 +217,7 @@ class EventRelay:
             return False
         sent: list[int] = []
         faults: list[BusError] = []
+        epoch = self._epoch
         turn = asyncio.Semaphore(AT_ONCE)
 
         async def story(of_app: list[Any]) -> None:
@@ -231,7 +232,8 @@ class EventRelay:
         async with asyncio.TaskGroup() as group:
             for of_app in _by_app(rows):
                 group.create_task(story(of_app))
-        if sent:
+        # In another stream than at the beginning nobody knows which of them it holds.
+        if sent and self._epoch == epoch:
             async with self._db.reading() as tx:
                 await tx.execute(
                     "UPDATE events SET sent = clock_timestamp() WHERE seq = ANY($1)", sent
@@ -245,8 +247,7 @@ class EventRelay:
         subject = subjects.event(row["app"], row["type"])
         sequence = await self._bus.publish(subject, envelope(row), row["data"])
         if sequence < self._last - BATCH:
-            # Numbers that begin anew: another stream than a moment ago.
-            self._epoch = ""
+            # Numbers that begin anew: another stream than a moment ago, or one that was known.
             await self._check_stream()
         self._last = sequence
 

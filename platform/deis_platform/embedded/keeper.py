@@ -152,4 +152,7 @@ class Keeper:
                 code = await ended(self._process)
                 log.warning("keeper ended, starting it again", code=code)
             await asyncio.sleep(RESTART_SECONDS)
-            await self._start()
+            try:
+                await self._start()
+            except OSError as fault:  # no process or descriptor left just now
+                log.warning("keeper cannot be started", fault=str(fault))

@@ -173,12 +173,17 @@ def _settle(file: IO[bytes], fresh: Path, path: Path, key: str) -> ObjectInfo:
             break
     else:
         raise Transient("the object store is away: its folders vanish while it writes")
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    with contextlib.suppress(FileNotFoundError):  # a delete of the new object took the folder away
+        _sync_folder(path.parent)
+    return info
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    return info
 
 
 def _renamed(fresh: Path, path: Path) -> bool:
@@ -242,7 +247,9 @@ async def _off_loop(call: Callable[[], T]) -> T:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait({task})
+            while not task.done():
+                with contextlib.suppress(asyncio.CancelledError):  # once more: it changes nothing
+                    await asyncio.wait({task})
             if not task.cancelled():
                 task.exception()  # read, or it would be reported as never retrieved
             raise

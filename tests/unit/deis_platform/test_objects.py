@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -112,7 +113,8 @@ async def test_deletes_and_puts_of_neighbours_at_once(tmp_path: Path) -> None:
 async def test_a_folder_that_vanishes_while_it_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, make, lost = DirectoryStore(tmp_path), os.mkdir, []
+    store, make = DirectoryStore(tmp_path), os.mkdir
+    lost: list[Path] = []
 
     def late(path: Path, mode: int = 0o777) -> None:
         if Path(path) == tmp_path / "a" / "b" and len(lost) < 3:
@@ -140,6 +142,48 @@ async def test_a_folder_that_never_stays_is_a_passing_fault(
     with pytest.raises(Transient, match="vanish"):
         await DirectoryStore(tmp_path).put("a/b", chunks(b"x"))
     assert files(tmp_path) == []
+
+
+async def test_a_new_object_that_is_deleted_at_once_was_put_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.replace
+
+    def overtaken(source: Path, target: Path) -> None:
+        rename(source, target)
+        target.unlink()
+        target.parent.rmdir()
+
+    monkeypatch.setattr(os, "replace", overtaken)
+    info = await DirectoryStore(tmp_path).put("a/b", chunks(b"x"))
+    assert info.size == 1
+    assert files(tmp_path) == []
+
+
+async def test_no_cancel_closes_a_file_that_a_thread_still_uses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go, used = threading.Event(), threading.Event(), []
+
+    def slow(descriptor: int) -> None:
+        begun.set()
+        go.wait(60)
+        used.append(os.fstat(descriptor).st_size)  # fails where it was closed
+
+    monkeypatch.setattr(os, "fsync", slow)
+    task = asyncio.create_task(DirectoryStore(tmp_path).put("k", chunks(b"xyz")))
+    await asyncio.to_thread(begun.wait, 60)
+    try:
+        for _ in range(3):
+            task.cancel()
+            for _ in range(10):
+                await asyncio.sleep(0)
+        assert not task.done()
+    finally:
+        go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert used[0] == 3
 
 
 @pytest.mark.parametrize("url", ["", "s3://bucket", "file://host/x", "file:relative", "/plain"])

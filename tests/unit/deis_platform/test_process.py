@@ -120,8 +120,11 @@ async def family(path: Path) -> list[int]:
 
 
 async def test_at_the_limit_the_grandchildren_are_killed_too(tmp_path: Path) -> None:
-    with pytest.raises(ProcessError, match=r"ran longer than 1.5 s"):
-        await python(FAMILY, str(tmp_path / "pids"), "1000", seconds=1.5)
+    for seconds in (1.5, 6.0, 24.0):  # time enough for both to start, however busy the machine is
+        with pytest.raises(ProcessError, match=rf"ran longer than {seconds:g} s"):
+            await python(FAMILY, str(tmp_path / "pids"), "1000", seconds=seconds)
+        if (tmp_path / "pids").exists():
+            break
     pids = await family(tmp_path / "pids")
     assert len(pids) == 2
     await until(lambda: not any(map(alive, pids)), "both are gone")

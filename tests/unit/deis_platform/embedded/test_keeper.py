@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from deis_platform.embedded import keeper_process
 from deis_platform.embedded.keeper import MARK, Keeper, ended
@@ -206,6 +207,24 @@ async def test_a_killed_keeper_is_started_again_and_knows_everything(tmp_path: P
         keeper.record(child.pid)
         first = keeper.pid
         os.kill(first, signal.SIGKILL)
+        await until(lambda: keeper.pid != first and lives(keeper.pid), "a new keeper")
+    assert await child.wait() == -signal.SIGKILL
+
+
+async def test_a_keeper_that_cannot_be_started_for_a_while_comes_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Keeper(tmp_path) as keeper:
+        child = await spawn(tmp_path, "plain", {})
+        keeper.record(child.pid)
+        first = keeper.pid
+        with monkeypatch.context() as patch, capture_logs() as logged:
+            patch.setattr(sys, "executable", str(tmp_path / "nothing"))
+            os.kill(first, signal.SIGKILL)
+            await until(
+                lambda: any(line["event"] == "keeper cannot be started" for line in logged),
+                "a start that failed",
+            )
         await until(lambda: keeper.pid != first and lives(keeper.pid), "a new keeper")
     assert await child.wait() == -signal.SIGKILL
 
