@@ -26,6 +26,11 @@ FORMAT = "1"
 PLACE = Path(".deis") / "python"
 VERSION = re.compile(r"(?:python-)?(\d+(?:\.\d+){0,2})")
 LISTS = ("requirements.txt", "uv.lock", "pyproject.toml", "setup.py", "setup.cfg")
+INCLUDED = re.compile(r"^[ \t]*(?:-r|--requirement|-c|--constraint)[ \t=]*(\S+)", re.MULTILINE)
+LOCAL = re.compile(
+    r"^[ \t]*(?:-e\b|--editable\b|[\w.-]*/|\.(?:\[|\s|$)|file:)|@[ \t]*file:", re.MULTILINE
+)
+"""A requirement that lies in the repository: a folder, or the application itself."""
 PIPS = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
@@ -114,13 +119,27 @@ class Compile:
         digest = hashlib.sha256(
             f"{FORMAT}\0{self.python}\0{sys.version}\0{sys.executable}".encode()
         )
-        for path in (self.build / name for name in self._lists()):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        for path in self._lists():
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(self.build)}\0".encode() + content)
+            if path.suffix == ".txt" and LOCAL.search(content.decode(errors="replace")):
+                digest.update(self.environ.get("SOURCE_VERSION", "").encode())
         return digest.hexdigest()[:32]
 
-    def _lists(self) -> list[str]:
-        named = sorted(path.name for path in self.build.glob("*requirements*.txt"))
-        return [name for name in dict.fromkeys((*LISTS, *named)) if (self.build / name).is_file()]
+    def _lists(self) -> list[Path]:
+        """The files that say what to install, and those that they name."""
+        waiting = [self.build / name for name in LISTS]
+        waiting += sorted(self.build.glob("*requirements*.txt"))
+        found: dict[Path, None] = {}
+        while waiting:
+            path = waiting.pop(0).resolve()
+            if path in found or not path.is_file() or self.build not in path.parents:
+                continue
+            found[path] = None
+            if path.suffix == ".txt":
+                text = path.read_text(errors="replace")
+                waiting += [path.parent / name for name in INCLUDED.findall(text)]
+        return list(found)
 
     def _install(self) -> None:
         self._uv("venv", "-q", "--relocatable", "--python", self._interpreter(), str(self.venv))
