@@ -143,12 +143,14 @@ class Repositories:
             raise GitFault(f"git archive ended with {code}")
 
     async def remove(self, appuuid: str) -> None:
-        """The repository goes; none there is no error."""
+        """The repository goes, and what was left of it by a builder that was killed meanwhile;
+        none there is no error."""
         path = self.path(appuuid)
         gone = self.folder / f".{appuuid}.{secrets.token_hex(4)}"
         with contextlib.suppress(FileNotFoundError):
             path.rename(gone)
-        await asyncio.to_thread(remove_tree, gone)
+        for left in tuple(self.folder.glob(f".{appuuid}.*")):
+            await asyncio.to_thread(remove_tree, left)
 
     def held(self) -> list[str]:
         """Identities that have a repository here."""

@@ -1,4 +1,4 @@
-"""Bare repositories: what git costs where somebody pushes very large files."""
+"""Bare repositories: how they go, and what git costs where somebody pushes very large files."""
 
 import os
 import subprocess
@@ -24,6 +24,16 @@ def measured(folder: Path) -> Git:
     program.write_text(MEASURED.format(python=sys.executable, report=str(folder / "report")))
     program.chmod(0o755)
     return Git(str(program), os.environ["PATH"])
+
+
+async def test_what_a_killed_builder_left_goes_with_the_repository(tmp_path: Path) -> None:
+    repositories = Repositories(tmp_path, Git("git", os.environ["PATH"]))
+    await repositories.ensure(APP)
+    (tmp_path / f".{APP}.00c0ffee" / "objects").mkdir(parents=True)
+    (tmp_path / "hooks").mkdir()
+    await repositories.remove(APP)
+    await repositories.remove(APP)
+    assert [path.name for path in tmp_path.iterdir()] == ["hooks"]
 
 
 async def test_a_large_file_is_never_whole_in_memory(tmp_path: Path) -> None:
