@@ -7,3 +7,7 @@ class ServerFailed(Exception):
 
 class MissingProgram(ServerFailed):
     """A program was not found; names the package that brings it and the setting that replaces it."""
+
+
+class PortTaken(ServerFailed):
+    """Another program listens on the port that was chosen for the server."""

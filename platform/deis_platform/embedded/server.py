@@ -6,6 +6,7 @@ recorded with the keeper, and gets its stop signal from the kernel too when the 
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from deis_platform.embedded import launch
-from deis_platform.embedded.errors import ServerFailed
+from deis_platform.embedded.errors import PortTaken, ServerFailed
 from deis_platform.embedded.keeper import Keeper
 from deis_platform.embedded.owners import Owner
 from deis_platform.logs import get_logger
@@ -29,6 +30,8 @@ RESTART_SECONDS = (0.05, 5.0)
 LOG_BYTES = 10_000_000
 LOG_CHECK_SECONDS = 60.0
 LAST_WORDS = 2000
+STARTS = 3
+"""So often a start is tried where somebody takes the chosen port before the server has it."""
 
 
 class Program(Protocol):
@@ -82,6 +85,12 @@ class Server:
 
     async def start(self) -> None:
         """Start it; returns once it serves. Raises ServerFailed with its last words."""
+        for _ in range(STARTS - 1):
+            with contextlib.suppress(PortTaken):
+                return await self._start()
+        return await self._start()
+
+    async def _start(self) -> None:
         await self._program.prepare()
         self._process = process = await self._spawn()
         self._keeper.record(process.pid)
@@ -190,7 +199,9 @@ class Server:
                 while not await self._program.answers():
                     done, _ = await asyncio.wait({ended}, timeout=pause)
                     if done:
-                        raise ServerFailed(self._last_words(f"ended with code {ended.result()}"))
+                        words = self._last_words(f"ended with code {ended.result()}")
+                        taken = os.strerror(errno.EADDRINUSE).lower() in words.lower()
+                        raise PortTaken(words) if taken else ServerFailed(words)
                     pause = min(pause * 1.5, longest)
         except TimeoutError:
             raise ServerFailed(
