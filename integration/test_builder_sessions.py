@@ -227,11 +227,11 @@ class TestDoor(WithController):
             push = await ada.starts("git", "push", ada.url("blog"), "main", folder=blog)
             if push.stdout is None:
                 raise TypeError("no pipe")
-            shown = await push.stdout.readuntil(b"Launching App...")
-            shown = await push.stdout.readuntil(b"\x1b[1G...")
+            await push.stdout.readuntil(b"Launching App...")
+            await push.stdout.readuntil(b"\x1b[1G...")
+            await until(lambda: bool(platform.runtime.applied), "what is held to be ready")
             platform.runtime.make_ready("blog")
             rest, _ = await push.communicate()
-            assert shown
             assert b"Done, blog:v2 deployed" in rest
 
 
