@@ -160,7 +160,8 @@ def test_a_static_site(store: Objects, tmp_path: Path) -> None:
             port = int(server.stdout.readline().split()[-1])
             assert get(port, "/") == (200, (APPS / "static" / "index.html").read_text())
             assert get(port, "/about")[1] == (APPS / "static" / "about.html").read_text()
-            for path in ("/static.json", "/.deis/static/server.py", "/../x", "/%2e%2e/x", "/no"):
+            secret = ("/static.json", "/.deis/static/server.py", "/../x", "/%2e%2e/x")
+            for path in (*secret, "/no", "/" + "long" * 100, "/" + "deep/" * 2000):
                 assert get(port, path)[0] == 404, path
         finally:
             server.terminate()
@@ -239,6 +240,18 @@ def test_a_link_that_the_build_makes(store: Objects, tmp_path: Path) -> None:
     built = build(store, tmp_path / "b", files)
     assert built.code == 1
     assert "The slug holds a link leading out: leak -> /etc/passwd" in built.output
+
+
+def test_pipes_and_sockets_are_no_part_of_a_slug(store: Objects, tmp_path: Path) -> None:
+    listen = "import socket; socket.socket(socket.AF_UNIX).bind('talk')"
+    files: dict[str, str | bytes] = {
+        "Procfile": "web: true\n",
+        "bin/post-compile": f'#!/bin/sh\nmkfifo pipe && python3 -c "{listen}" && ls\n',
+    }
+    built = build(store, tmp_path / "b", files)
+    assert built.code == 0, built.output
+    assert "       talk\n" in built.output
+    assert {path.name for path in built.slug.iterdir()} == {"Procfile", "bin", ".release"}
 
 
 def test_a_slug_over_the_limit(store: Objects, tmp_path: Path) -> None:

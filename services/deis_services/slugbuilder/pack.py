@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,6 +85,8 @@ def check_links(root: Path, leave_out: Callable[[str], bool]) -> None:
 
 
 def _add(tar: tarfile.TarFile, path: Path, root: Path, newest: float | None) -> None:
+    if stat.S_ISSOCK(path.lstat().st_mode):  # tar knows no sockets
+        return
     tar.inodes = {}  # type: ignore[attr-defined] # a file linked twice is stored twice
     member = tar.gettarinfo(path, "./" + path.relative_to(root).as_posix())
     if not (member.isreg() or member.isdir() or member.issym()):

@@ -4,6 +4,7 @@
 `routes`, a map of patterns to files for applications of one page.
 """
 
+import contextlib
 import fnmatch
 import json
 import os
@@ -77,6 +78,11 @@ class Site(SimpleHTTPRequestHandler):
         hidden = self.root == HERE.parent.parent and parts and parts[0].lower() in HIDDEN
         if hidden or "\0" in asked or any(part.startswith(".") for part in parts):
             return None
+        with contextlib.suppress(OSError):  # a name that is too long is of no file
+            return self._there(parts)
+        return None
+
+    def _there(self, parts: list[str]) -> Path | None:
         path = self.root.joinpath(*parts)
         if path.is_dir():
             # Without the slash relative links would miss: the base class redirects then.
