@@ -94,12 +94,22 @@ async def _ready(process: asyncio.subprocess.Process, data: Path) -> dict[str, A
             while not (data / "ready.json").exists():
                 done, _ = await asyncio.wait({ended}, timeout=0.02)
                 if done:
-                    output = data.with_suffix(".out").read_text(errors="replace")
-                    raise RuntimeError(f"the platform ended with {process.returncode}:\n{output}")
+                    said = _said(data)
+                    raise RuntimeError(f"the platform ended with {process.returncode}:\n{said}")
+    except TimeoutError:
+        said = _said(data)
+        raise TimeoutError(f"not ready within {START_SECONDS:.0f} s:\n{said}") from None
     finally:
         ended.cancel()
     ready: dict[str, Any] = json.loads((data / "ready.json").read_text())
     return ready
+
+
+def _said(data: Path) -> str:
+    """What it printed and logged, for a test that failed."""
+    files = [data.with_suffix(".out"), *sorted((data / "logs").glob("*.log"))]
+    texts = ((file.name, file.read_text(errors="replace")[-5000:]) for file in files)
+    return "\n".join(f"--- {name}\n{text}" for name, text in texts)
 
 
 async def stop(process: asyncio.subprocess.Process) -> None:
