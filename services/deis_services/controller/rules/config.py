@@ -1,5 +1,6 @@
 """Configuration: what may be asked for, and how it is laid over the present one (api.md 8)."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,12 +9,14 @@ import msgspec
 from deis_bus.errors import Refused
 from deis_services.controller.model import GROUPS, Config
 from deis_services.controller.rules import limits
-from deis_services.controller.rules.fields import Form
+from deis_services.controller.rules.fields import NUL, Form
 from deis_services.controller.rules.probes import healthcheck_error, merge_healthcheck
 from deis_services.controller.rules.process_types import BAD_TYPE, is_type
 from deis_services.controller.rules.values import BAD_KEY, is_key, value_error
 
 NO_PORT = "PORT needs to be set in the config when using a private registry"
+
+_NULL_IN_JSON = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 Patch = dict[str, dict[str, Any]]
 
@@ -114,6 +117,10 @@ def _grace(_: str, value: str) -> str:
     return limits.grace_error(value)
 
 
+def _anything(_: str, __: str) -> str:
+    return ""
+
+
 _CHECKS: dict[str, Callable[[str, Any], str]] = {
     "values": _value,
     "registry": _registry,
@@ -126,11 +133,11 @@ _CHECKS: dict[str, Callable[[str, Any], str]] = {
 
 
 def _group_errors(group: str, given: Mapping[str, Any]) -> list[str]:
-    check = _CHECKS.get(group)
-    if check is None:
-        return []
+    check = _CHECKS.get(group, _anything)
     found = (check(key, value) for key, value in given.items() if value is not None)
-    return list(dict.fromkeys(text for text in found if text))
+    wrong = list(dict.fromkeys(text for text in found if text))
+    # The database holds no such text, whatever else a group may hold.
+    return wrong or ([NUL] if _NULL_IN_JSON.search(msgspec.json.encode(given)) else [])
 
 
 def _size(groups: Mapping[str, Any]) -> int:

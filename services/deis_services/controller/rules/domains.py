@@ -13,6 +13,8 @@ BAD = "Hostname does not look valid."
 ONLY_WILDCARD = "Hostname can't only be a wildcard"
 TOO_LONG = "Hostname must be 253 characters or less."
 MAX_LENGTH = 253
+MAX_DOTS = 126
+"""More would not fit into so many characters; each label costs time to convert."""
 
 
 def domain_of(body: Mapping[str, Any]) -> str:
@@ -31,6 +33,8 @@ def to_ascii(given: str) -> str:
     name = given.strip().lower().removesuffix(".")
     if name == "*":
         raise ValueError(ONLY_WILDCARD)
+    if name.count(".") > MAX_DOTS:
+        raise ValueError(TOO_LONG)
     wildcard = name.startswith("*.")
     try:
         labels = [idna.alabel(label).decode() for label in name.removeprefix("*.").split(".")]

@@ -262,6 +262,26 @@ def test_healthchecks_that_are_taken() -> None:
     assert checked(body) == body
 
 
+@pytest.mark.parametrize(
+    ("group", "given_group"),
+    [
+        ("lifecycle_post_start", {"web": "a\0b"}),
+        ("lifecycle_pre_stop", {"web\0": "a"}),
+        ("termination_grace_period", {"web\0": "3"}),
+        ("registry", {"password": "\0"}),
+        ("healthcheck", {"\0": {}}),
+        ("healthcheck", {"web": {"livenessProbe": {"httpGet": {"port": 1, "path": "\\\0"}}}}),
+    ],
+)
+def test_no_group_holds_what_the_database_cannot(group: str, given_group: dict[str, Any]) -> None:
+    assert wrong({group: given_group}) == {group: ["Null characters are not allowed."]}
+
+
+def test_the_name_of_a_null_character_is_a_text() -> None:
+    body = {"lifecycle_post_start": {"web": "printf '\\u0000' '\\\\u0000'"}}
+    assert checked(body) == body
+
+
 def test_sent_keys_are_laid_over_and_null_removes() -> None:
     current = Config(values={"A": "1", "B": "2"}, tags={"rack": "1"})
     merged = merged_with(current, {"values": {"A": None, "B": "3", "C": ""}})

@@ -182,6 +182,12 @@ def test_hosts_that_are_refused(given_name: str, text: str) -> None:
     assert message.startswith(text)
 
 
+def test_labels_without_end_are_refused_before_they_are_read() -> None:
+    with pytest.raises(Invalid) as caught:
+        domain_of({"domain": "a." * 1_000_000 + "example"})
+    assert fields(caught) == {"domain": ["Hostname must be 253 characters or less."]}
+
+
 def test_a_host_is_required() -> None:
     for body, text in (
         ({}, "This field is required."),
