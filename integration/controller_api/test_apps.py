@@ -225,7 +225,12 @@ async def test_builds(amber: Api) -> None:
     assert build["uuid"] == release.build == listed["results"][1]["uuid"]
     assert build["procfile"] == {"web": "run", "worker": "work"}
     await amber.send("apps.create", "ada", {"id": "elm"})
-    for app, asked in (("elm", first), ("amber", "x"), ("amber", "0" * 32)):
+    for app, asked in (
+        ("elm", first),
+        ("amber", "x"),
+        ("amber", "0" * 32),
+        ("amber", "0_0" + "0" * 29),
+    ):
         reply = await amber.send("builds.read", "ada", app=app, build=asked)
         assert (reply.status, reply.body) == (404, MISSING.format("Build"))
 

@@ -26,12 +26,12 @@ async def amber(api: Api) -> Api:
     return api
 
 
-async def running(api: Api, release: int, **counts: int) -> AppRef:
+async def running(api: Api, release: int, app: str = "amber", **counts: int) -> AppRef:
     """Instances of a release, all of them up."""
-    uuid = (await api.send("apps.read", "ada", app="amber")).body["uuid"]
-    ref = AppRef(app="amber", appuuid=uuid)
+    uuid = (await api.send("apps.read", "ada", app=app)).body["uuid"]
+    ref = AppRef(app=app, appuuid=uuid)
     spec = AppSpec(
-        app="amber",
+        app=app,
         appuuid=uuid,
         generation=1,
         release=release,
@@ -70,6 +70,17 @@ async def test_pods_of_the_newest_successful_release(amber: Api) -> None:
     assert (other.status, other.body["count"]) == (200, 0)
     await amber.deployed("amber")
     assert (await amber.send("pods.list", "ada", app="amber")).body["count"] == 0
+
+
+async def test_a_short_name_in_an_application_that_is_called_as_the_type(api: Api) -> None:
+    await api.user("ada")
+    await api.send("apps.create", "ada", {"id": "web"})
+    release = await api.deployed("web")
+    ref = await running(api, release.version, "web", web=1)
+    (one,) = await api.deps.runtime.instances(ref)
+    for name in (one.name, one.name.removeprefix("web-")):
+        found = await api.send("pods.list.pod", "ada", app="web", typed="web", pod=name)
+        assert [pod["name"] for pod in found.body["results"]] == [one.name]
 
 
 async def test_a_command_needs_a_build(amber: Api) -> None:

@@ -40,7 +40,7 @@ async def restart(request: Request) -> ApiAnswer:
 
 def _full_name(app: str, pod: str) -> str:
     """A name with exactly two hyphens lacks the application's (api.md 10.3)."""
-    return f"{app}-{pod}" if pod.count("-") == 2 and not pod.startswith(f"{app}-") else pod
+    return f"{app}-{pod}" if pod.count("-") == 2 else pod
 
 
 async def newest_version(request: Request) -> int:
