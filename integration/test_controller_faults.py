@@ -25,8 +25,9 @@ from deis_bus.contracts.push import PUSH_RENEW, PushRenew
 from deis_bus.contracts.runtime import AppSpec
 from deis_bus.errors import Refused, Transient
 from deis_bus.jetstream import JetStreamBus, connect
+from deis_bus.routes import app_key
 from deis_bus.rpc import call
-from deis_bus.streams import BUCKETS, STREAMS
+from deis_bus.streams import BUCKETS, ROUTES, STREAMS
 from deis_platform.crypto import Keyring
 from deis_platform.database import Database, Transaction, open_database
 from deis_platform.migrations import migrate
@@ -307,6 +308,13 @@ async def test_a_hung_database_is_waited_for(alone: Controller, servers: Any) ->
     await set_config(alone, A="1")
 
 
+async def _routed(bus: JetStreamBus) -> bool:
+    try:
+        return await bus.keys(ROUTES).get(app_key("amber")) is not None
+    except Transient:
+        return False
+
+
 async def test_a_bus_that_comes_back_empty_is_filled_again(
     alone: Controller, servers: tuple[RunningNats, RunningPostgres], tmp_path: Path
 ) -> None:
@@ -317,6 +325,8 @@ async def test_a_bus_that_comes_back_empty_is_filled_again(
     await until(lambda: bus.counts.reconnects > 0, "the server")
     await until(lambda: _ensured(bus), "the streams")
     await until(lambda: _all_told(alone), "every event is on the stream again")
+    # Without a change of the application: the leader sees that the bucket lacks it.
+    await until(lambda: _routed(bus), "the route is written again")
     await set_config(alone, A="1")
 
 

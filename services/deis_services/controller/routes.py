@@ -10,6 +10,7 @@ from deis_bus.ports import Bus
 from deis_bus.routes import AppRoute, app_key
 from deis_bus.streams import ROUTES
 from deis_platform.database import Database
+from deis_platform.races import unless
 from deis_services.controller import specs
 from deis_services.controller.model import App
 
@@ -32,28 +33,23 @@ class RouteWriter:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the bucket, so that a lost one is noticed and written again."""
-        watching = asyncio.create_task(self._follow(), name="routes watch")
-        try:
-            stopped = asyncio.create_task(stop.wait())
-            await asyncio.wait({watching, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
-            if watching.done():
-                watching.result()
-        finally:
-            watching.cancel()
+        await unless(stop, self._follow())
 
     async def _follow(self) -> None:
-        fresh: dict[str, bytes] = {}
         async for entry in self._keys.watch():
             if entry is None:
-                self._held, fresh = fresh, {}
+                # A watch that was interrupted does not tell what is lacking since.
+                self._held = {
+                    present.key: present.data
+                    for present in await self._keys.entries()
+                    if present.data is not None and present.key.startswith("app.")
+                }
                 self._present.set()
                 self._reread()
             elif entry.data is None:
                 self._held.pop(entry.key, None)
-                fresh.pop(entry.key, None)
             elif entry.key.startswith("app."):
-                self._held[entry.key] = fresh[entry.key] = entry.data
+                self._held[entry.key] = entry.data
 
     def knows(self, app_id: str) -> bool:
         """Whether the bucket holds a route of that name; True for no name."""
@@ -101,7 +97,8 @@ class RouteWriter:
         return AppRoute(
             app=app.id,
             appuuid=app.uuid,
-            hosts=(app.id, *(row["domain"] for row in rows)),
+            # Its own name is one of its domains, unless somebody had it or it was removed.
+            hosts=tuple(row["domain"] for row in rows),
             # Before its first deploy an application is known and not up (components.md 1.10).
             routable=not app.structure or bool(specs.routable_type(app.structure)),
         )
