@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from deis_bus.contracts.http import OperationRead
 from deis_bus.jetstream import JetStreamBus
-from deis_bus.routes import app_key
+from deis_bus.routes import AppRoute, app_key
 from deis_bus.streams import ROUTES
 from deis_platform.runtime.memory import MemoryRuntime
-from deis_services.controller import operations, outcome
+from deis_services.controller import operations, outcome, store
+from deis_services.controller.model import App
 from integration.bus_rig import OnNats
 from integration.controller_api.rig import Reply
 from integration.controller_rig import OWNER, Controller, controller, settings_of
@@ -72,6 +74,21 @@ async def values_of(made: Controller) -> dict[str, str]:
     """The present configuration."""
     found: dict[str, str] = (await send(made, "config.read")).body["values"]
     return found
+
+
+async def row_of(made: Controller) -> App:
+    """The application's row."""
+    async with made.deps.db.reading() as tx:
+        found = await store.app_by_id(tx, "amber")
+    assert found is not None
+    return found
+
+
+async def _hosts(made: Controller, app: str, wanted: tuple[str, ...]) -> bool:
+    entry = await made.deps.bus.keys(ROUTES).get(app_key(app))
+    if entry is None or entry.data is None:
+        return False
+    return msgspec.json.decode(entry.data, type=AppRoute).hosts == wanted
 
 
 async def kinds(made: Controller) -> list[str]:
@@ -333,6 +350,39 @@ class TestOperations(OnNats):
         assert (await amber.ended(reply)).state == "succeeded"
         assert await amber.releases("birch") == [(1, "succeeded"), (2, "succeeded")]
         assert {spec.app for spec in amber.runtime.applied} == {"amber"}
+
+    async def test_what_cannot_begin_is_given_up(self, amber: Controller) -> None:
+        app = await row_of(amber)
+        # The database holds no such text: checked bodies have none.
+        patch = {"lifecycle_post_start": {"web": "\0"}}
+        async with amber.deps.db.transaction() as tx:
+            operation = await operations.queue(
+                tx,
+                amber.deps.keyring,
+                app=app,
+                kind="config",
+                given={"patch": patch},
+                caller_id=1,
+                caller="ada",
+                request_id="r1",
+            )
+        after = await set_config(amber, A="1")
+        assert (await amber.ended(after)).state == "succeeded"
+        end = await operations.read(amber.deps, OperationRead(operation))
+        assert end.state == "failed"
+        assert end.answer is not None
+        assert (end.answer.status, bytes(end.answer.body)) == (500, b'{"detail":"Server Error"}')
+        assert await amber.releases() == [(1, "succeeded"), (2, "succeeded"), (3, "succeeded")]
+
+    async def test_hosts_are_the_applications_domains(self, amber: Controller) -> None:
+        """Its name is its first one; an application whose name is another's domain has none."""
+        body = {"domain": "birch"}
+        assert (await amber.api.send("domains.add", "ada", body, app="amber")).status == 201
+        await amber.api.send("apps.create", "eve", {"id": "birch"})
+        await until(lambda: _hosts(amber, "amber", ("amber", "birch")), "the domain")
+        await until(lambda: _hosts(amber, "birch", ()), "the other application")
+        await amber.api.send("domains.remove", "ada", app="amber", domain="amber")
+        await until(lambda: _hosts(amber, "amber", ("birch",)), "the name is given up")
 
     async def test_an_operation_ends_once(self, amber: Controller) -> None:
         """Where two replicas both believe to lead for a moment, the first end counts."""

@@ -8,6 +8,7 @@ lines: the rows say where an operation is, the runtime says what runs.
 
 import asyncio
 import datetime
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -26,6 +27,8 @@ from deis_services.controller.rules import Invalid
 log = get_logger(__name__)
 SECOND_LOOK = 2.0
 """While an operation runs, the runtime is asked again at least this often."""
+ATTEMPTS = 5
+"""What cannot begin for a reason nobody foresaw is given up after that many, as a message is."""
 
 
 class Reconciler:
@@ -47,6 +50,8 @@ class Reconciler:
         self._missed = missed
         """Told when the runtime did not hear of something: a resync must follow."""
         self._restarts: dict[str, asyncio.Task[None]] = {}
+        self._faults: Counter[str] = Counter()
+        """How often each operation could not begin, by its id."""
 
     async def look(self, app_uuid: str) -> float | None:
         """Take what steps can be taken now; seconds until it wants to look again, or None."""
@@ -133,6 +138,16 @@ class Reconciler:
         except Invalid as fault:
             cause = Failure(status=400, body=fault.fields, reason=str(fault))
             await outcome.fail(deps, op, cause)
+            return
+        except Transient:
+            raise
+        except Exception:
+            self._faults[op.id] += 1
+            if self._faults[op.id] < ATTEMPTS:
+                raise
+            log.exception("operation cannot begin", operation=op.id, kind=op.kind)
+            del self._faults[op.id]
+            await outcome.fail(deps, op, failure(500, "Server Error"))
             return
         if not begun.drive:
             await outcome.succeed(deps, op, begun.status, {})
