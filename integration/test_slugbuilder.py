@@ -355,6 +355,13 @@ def test_the_object_store_is_away_for_a_moment(store: Objects, tmp_path: Path) -
     assert built.code == 0, built.output
 
 
+def test_the_object_store_dies_in_the_middle_of_an_answer(store: Objects, tmp_path: Path) -> None:
+    store.cut = 2
+    built = build(store, tmp_path / "b", sample("worker"))
+    assert built.code == 0, built.output
+    assert store.cut == 0
+
+
 def test_a_broken_cache_is_no_fault(store: Objects, tmp_path: Path) -> None:
     store.held[CACHE] = b"no archive"
     built = build(store, tmp_path / "b", sample("worker"))

@@ -31,6 +31,8 @@ def fetch(url: str, token: str, path: Path) -> bool:
             with path.open("wb") as out:
                 while chunk := answer.read(CHUNK):
                     out.write(chunk)
+            if answer.length:  # the bytes that are missing: http.client is content without them
+                raise ConnectionError("the answer was cut off")
             return True
 
     return _patiently(once, url)
