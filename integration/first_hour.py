@@ -23,7 +23,8 @@ SHOWN = (
     "deis destroy",
 )  # fmt: skip
 """Beginnings of what the README shows; each the first time only."""
-LEFT_OUT = ("Warning: Permanently added",)
+LEFT_OUT = ("Warning: Permanently added", "** ", "...")
+"""Beginnings of lines that come or not: of ssh, and the sign of life of a push that waits long."""
 NORMAL = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|\+00:00)", "TIME"),
     (r"\[web\.v(\d+)\.\w+\]", r"[web.v\1.ID]"),
