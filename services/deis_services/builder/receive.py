@@ -32,7 +32,7 @@ from deis_services.builder.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-RETRY_SECONDS = 20.0
+OPEN_SECONDS = 20.0
 CLOSE_SECONDS = 5.0
 
 
@@ -54,7 +54,7 @@ class Receiver:
             raise Refused(507, render.NO_ROOM)
         asked = PushOpen(fingerprint=fingerprint, app=app, holder=holder)
         return await call(
-            self.bus, PUSH_OPEN, asked, seconds=RETRY_SECONDS, traceparent=new_trace()
+            self.bus, PUSH_OPEN, asked, seconds=OPEN_SECONDS, traceparent=new_trace()
         )
 
     async def receive(self, session: GitSession, app: str, stop: asyncio.Event) -> int:
