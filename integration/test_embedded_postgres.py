@@ -178,6 +178,27 @@ async def test_a_cluster_of_another_major_version_is_refused_with_a_sentence(
         await running.program.prepare()
 
 
+async def test_an_older_postgresql_gets_no_settings_of_a_newer(tmp_path: Path) -> None:
+    wheel = binaries.postgres()
+    older = tmp_path / "bin"
+    older.mkdir()
+    (older / "postgres").write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 15.4 (Debian 15.4-1)'")
+    (older / "postgres").chmod(0o755)
+    password = secret_file(tmp_path, "postgres-password")
+    settings = {}
+    for folder in (wheel.folder, older):
+        programs = binaries.PostgresPrograms(folder, wheel.libraries)
+        program = Postgres(tmp_path / "postgres", programs, password, postgres_owner())
+        program.owner.folder(program.cluster.parent)
+        (program.cluster).mkdir(exist_ok=True)
+        (program.cluster / "PG_VERSION").write_text("18" if folder == wheel.folder else "15")
+        await program.prepare()
+        settings[folder] = " ".join(program.command())
+    assert "io_method=sync" in settings[wheel.folder]
+    assert "io_method" not in settings[older]
+    assert "max_wal_size=256MB" in settings[older]
+
+
 async def test_a_failed_start_says_the_last_words_of_the_server(tmp_path: Path) -> None:
     async with postgres_server(tmp_path) as running:
         await value(running, "select 1")

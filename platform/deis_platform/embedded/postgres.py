@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import signal
 import stat
@@ -33,9 +34,7 @@ SETTINGS = {
     "shared_buffers": "16MB",
     "max_connections": "40",
     "jit": "off",
-    "io_method": "sync",
     "autovacuum_max_workers": "1",
-    "autovacuum_worker_slots": "1",
     "max_wal_size": "256MB",
     "min_wal_size": "32MB",
     "max_parallel_workers": "0",
@@ -44,6 +43,8 @@ SETTINGS = {
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
+SINCE_18 = {"io_method": "sync", "autovacuum_worker_slots": "1"}
+"""DEIS_POSTGRES_BIN may name an older PostgreSQL, which does not start with settings of a newer."""
 
 
 class Postgres:
@@ -66,6 +67,8 @@ class Postgres:
         self.cluster = folder / "cluster"
         self.socket_folder = _socket_folder(folder)
         self._unsynced = False
+        self._major = 0
+        """Version of the program; known once `prepare` has run."""
 
     @property
     def url(self) -> str:
@@ -80,14 +83,14 @@ class Postgres:
         self._make_socket_folder()
         self._programs = await asyncio.to_thread(self._reachable_programs)
         await self._end_orphan()
-        if (self.cluster / "PG_VERSION").exists():
-            await self._check_version()
-        else:
+        await self._check_version()
+        if not (self.cluster / "PG_VERSION").exists():
             await self._make_cluster()
 
     def command(self) -> list[str]:
         """The server with settings for a small machine, on its socket only."""
-        options = SETTINGS | {
+        options = SETTINGS | (SINCE_18 if self._major >= 18 else {})
+        options |= {
             "listen_addresses": "",
             "port": str(PORT),
             "unix_socket_directories": str(self.socket_folder),
@@ -180,12 +183,18 @@ class Postgres:
             path.unlink()
 
     async def _check_version(self) -> None:
-        cluster = (self.cluster / "PG_VERSION").read_text().strip()
-        program = (await self._call(str(self._programs.postgres), "--version")).split()[-1]
-        if program.partition(".")[0] != cluster:
+        """Learn the program's version; refuse a cluster of another one."""
+        said = await self._call(str(self._programs.postgres), "--version")
+        version = re.search(r"\(PostgreSQL\) ((\d+)\S*)", said)
+        if version is None:
+            raise ServerFailed(f"{self._programs.postgres} is no PostgreSQL (DEIS_POSTGRES_BIN)")
+        self._major = int(version[2])
+        kept = self.cluster / "PG_VERSION"
+        cluster = kept.read_text().strip() if kept.exists() else version[2]
+        if version[2] != cluster:
             raise ServerFailed(
                 f"the database in {self.cluster} is of PostgreSQL {cluster}, the program is"
-                f" {program}: use the PostgreSQL {cluster} that made it (DEIS_POSTGRES_BIN)"
+                f" {version[1]}: use the PostgreSQL {cluster} that made it (DEIS_POSTGRES_BIN)"
             )
 
     async def _make_cluster(self) -> None:
