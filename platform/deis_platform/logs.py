@@ -115,9 +115,10 @@ def plain(_logger: object, _method: str, fields: Fields) -> str:
     service = fields.pop("service", "")
     event, app, release = (fields.pop(name, "") for name in CONTEXT)
     about = " ".join(str(word) for word in (event, app, f"v{release}" if release else "") if word)
-    trace = fields.pop("exception", "")
+    trace = "\n".join(map(_one_line, str(fields.pop("exception", "")).split("\n")))
     message = _one_line(str(fields.pop("message", "")))
-    words = [*head, f"{service}:" if service else "", f"[{about}]" if about else "", message]
+    about = f"[{_one_line(about)}]" if about else ""
+    words = [*head, f"{service}:" if service else "", about, message]
     words += [f"{name}={_shown(value)}" for name, value in fields.items()]
     line = " ".join(word for word in words if word)
     return f"{line}\n{trace}" if trace else line

@@ -67,6 +67,10 @@ async def _log_access(request: web.Request, handler: Handler) -> web.StreamRespo
     status = CLIENT_GONE
     try:
         response = await handler(request)
+    except web.HTTPException as redirect:
+        status = redirect.status
+        raise
+    else:
         status = response.status
         return response
     finally:

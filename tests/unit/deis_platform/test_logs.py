@@ -106,6 +106,15 @@ def test_words_of_others_cannot_forge_a_line(text: str) -> None:
     assert line.isprintable()
 
 
+def test_a_terminal_obeys_no_words_of_a_fault_or_an_event() -> None:
+    stream = io.StringIO()
+    set_up(stream=stream)
+    with bound(event="a\x1b[2J"):
+        get_logger().error("failed", exc_info=LookupError("b\x1b[2J\r\u202ec\nd"))
+    assert all(line.isprintable() for line in stream.getvalue().split("\n"))
+    assert stream.getvalue().split("\n")[-2:] == ["d", ""]
+
+
 def test_below_the_level_nothing_is_written() -> None:
     stream = io.StringIO()
     set_up(level="warning", stream=stream)

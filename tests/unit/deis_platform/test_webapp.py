@@ -135,6 +135,9 @@ async def test_requests_are_logged_without_what_may_be_secret(
         ("debug", 404),
     ]
     assert "secret" not in str(told)
+    app = answering(web.HTTPFound("/there"))
+    async with served(app) as (_, http), http.get("/", allow_redirects=False):
+        assert told[-1][1]["status"] == 302
 
 
 async def test_what_has_begun_is_finished_at_the_end() -> None:
