@@ -22,7 +22,7 @@ from deis_bus import rpc, subjects
 from deis_bus.codec import encode
 from deis_bus.contracts.push import APPS_ALIVE, AppsAlive, AppsAliveAnswer
 from deis_bus.contracts.runtime import AppRef, AppSpec, AppStatus, Artifact, Probe, Process, Restart
-from deis_bus.errors import Refused
+from deis_bus.errors import Refused, Transient
 from deis_bus.events.apps import AppDestroyed
 from deis_bus.jetstream import JetStreamBus, connect
 from deis_bus.ports import ServiceInfo, Subscription
@@ -91,21 +91,30 @@ class Machine:
 
     async def deploy(self, spec: AppSpec) -> AppStatus:
         """Apply and wait until it is all there is."""
-        await self.runtime.apply(spec)
+
+        async def applied() -> bool:
+            with contextlib.suppress(Transient):
+                await self.runtime.apply(spec)
+                return True
+            return False
+
+        await until(applied, "the spec is taken")
         return await self.status(lambda s: s.settled and s.generation == spec.generation)
 
     async def status(self, condition: Callable[[AppStatus], bool]) -> AppStatus:
-        """The first status that fulfils it."""
-        found = [await self.runtime.status(APP)]
+        """The first status that fulfils it; the bus may be away for a moment."""
+        found: list[AppStatus] = []
 
         async def holds() -> bool:
-            found[0] = await self.runtime.status(APP)
-            return condition(found[0])
+            with contextlib.suppress(Transient):
+                found[:] = [await self.runtime.status(APP)]
+                return condition(found[0])
+            return False
 
         try:
             await until(holds, "that status")
         except AssertionError:
-            raise AssertionError(f"never: last was {found[0]}") from None
+            raise AssertionError(f"never: last was {found}") from None
         return found[0]
 
     def gate(self) -> tuple[Path, str]:

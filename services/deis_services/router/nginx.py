@@ -169,10 +169,11 @@ class Nginx:
 
         A worker that was told to quit gives up its ports at once, so the next nginx can start.
         """
-        group = process.pid
+        group, loop = process.pid, asyncio.get_running_loop()
         _signal_group(group, signal.SIGQUIT)
-        for _ in range(int((self._layout.shutdown_seconds + 1) / LOOK_SECONDS)):
-            if not _alive(group):
+        end = loop.time() + self._layout.shutdown_seconds + 1
+        while _alive(group):
+            if loop.time() > end:
                 break
             await asyncio.sleep(LOOK_SECONDS)
         _signal_group(group, signal.SIGKILL)
