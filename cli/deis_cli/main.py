@@ -91,6 +91,8 @@ def _command(wanted: Plan, state: State) -> int:
         code = command.main(words, prog_name=state.brand.name, standalone_mode=False, obj=state)
     except typer.TyperException as fault:
         screen.error(fault.format_message())
+        if wanted.name == "apps:run" and "such option" in fault.format_message():
+            screen.note(_behind(state))
         screen.note(f"Usage: {state.brand.name} {_usage(command, wanted.name)}")
         return USAGE if fault.exit_code == USAGE else 1
     except Ended as fault:
@@ -109,12 +111,15 @@ def _options(words: list[str]) -> list[str]:
     return words[: words.index("--")] if "--" in words else words
 
 
+def _behind(state: State) -> str:
+    return f"Options of the command to run go behind `--`: {state.brand.name} run -- sh -c '...'"
+
+
 def _said(fault: CliError, wanted: Plan, state: State) -> str:
     text = str(fault)
     nobody = not isinstance(fault, ApiError) and fault.code == NOT_LOGGED_IN
     if nobody and wanted.name == "apps:run" and wanted.profile:
-        text += "\n`-c` chose that profile; options of the command itself go behind `--`:"
-        text += f" {state.brand.name} run -- sh -c '...'"
+        text += f"\n`-c` chose that profile. {_behind(state)}"
     # A release or a user that is not there is not about the application's name.
     unknown = isinstance(fault, ApiError) and fault.status == 404
     if unknown and state.inferred and ("No App " in text or text == "Not Found"):

@@ -59,13 +59,16 @@ async def test_not_logged_in(person: Person) -> None:
     assert (await person.types("apps")).code == 3
 
 
-async def test_an_option_of_a_remote_command_that_was_taken_for_a_profile(ada: Person) -> None:
+async def test_an_option_of_a_remote_command_that_was_taken_for_ours(ada: Person) -> None:
+    hint = "Options of the command to run go behind `--`: deis run -- sh -c '...'"
     shown = await ada.types("run", "sh", "-c", "echo hi", "-a", "blog")
     assert shown.code == 1
     assert "Error: Client configuration file not found at" in shown.err
-    assert shown.err.splitlines()[1].endswith("go behind `--`: deis run -- sh -c '...'")
-    other = await ada.types("whoami", "-c", "stage")
-    assert "behind" not in other.err
+    assert shown.err.splitlines()[1] == f"`-c` chose that profile. {hint}"
+    listing = await ada.types("run", "ls", "-l", "-a", "blog")
+    assert (listing.code, listing.err.splitlines()[1]) == (2, hint)
+    for other in (("whoami", "-c", "stage"), ("apps:list", "-z"), ("run",)):
+        assert "behind" not in (await ada.types(*other)).err
 
 
 async def test_version(person: Person) -> None:
