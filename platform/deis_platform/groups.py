@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deis_platform.settings import Address, address, env, size
+from deis_platform.settings import Address, address, count, duration, env, size
 
 FORMATS = ("plain", "json")
 LEVELS = ("debug", "info", "warning", "error")
@@ -37,9 +37,14 @@ class DatabaseSettings:
         "DEIS_DATABASE_URL", "postgresql://deis@127.0.0.1:5432/deis", help="the database"
     )
     password_file: str = env("DEIS_DATABASE_PASSWORD_FILE", "", help="file that holds the password")
-    connections: int = env("DEIS_DATABASE_CONNECTIONS", 10, help="pooled connections at most")
+    connections: int = env(
+        "DEIS_DATABASE_CONNECTIONS", 10, parse=count, help="pooled connections at most"
+    )
     statement_seconds: float = env(
-        "DEIS_DATABASE_STATEMENT_SECONDS", 10.0, help="after which a statement is given up"
+        "DEIS_DATABASE_STATEMENT_SECONDS",
+        10.0,
+        parse=duration,
+        help="after which a statement is given up",
     )
 
 

@@ -81,6 +81,20 @@ def size(text: str) -> int:
     return int(decimal.Decimal(match[1]) * _UNITS[match[2] or ""])
 
 
+def count(text: str) -> int:
+    """A whole number from 1 on; raises ValueError."""
+    if number := _integer(text):
+        return number
+    raise ValueError("expected a whole number from 1 on")
+
+
+def duration(text: str) -> float:
+    """Seconds, more than none; raises ValueError."""
+    if seconds := _number(text):
+        return seconds
+    raise ValueError("expected a number above 0")
+
+
 def span(lowest: int, highest: int, most: int = 0) -> Callable[[str], range]:
     """A parser of `20000-29999`, both ends in it, within these bounds; with `most` not longer."""
     expected = f"FIRST-LAST between {lowest} and {highest}"
@@ -173,13 +187,13 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _integer(text: str) -> int:
-    if not re.fullmatch(r"[+-]?\d{1,18}", text.strip()):
+    if not re.fullmatch(r"\+?\d{1,18}", text.strip()):
         raise ValueError("expected a whole number")
     return int(text)
 
 
 def _number(text: str) -> float:
-    if not re.fullmatch(r"[+-]?\d+(\.\d+)?", text.strip()):
+    if not re.fullmatch(r"\+?\d+(\.\d+)?", text.strip()):
         raise ValueError("expected a number")
     return float(text)
 

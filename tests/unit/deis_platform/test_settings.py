@@ -41,13 +41,13 @@ def test_defaults_and_groups() -> None:
 def test_every_kind_of_value() -> None:
     environ = {
         "X_FOLDER": "/a b", "X_ON": "Yes", "X_SHARE": "0.25", "X_WORDS": " a, b,,c ",
-        "X_LIMIT": "1.5 mb", "X_NOTE": "", "X_MAYBE": "7", "X_COUNT": "-4", "X_PLACE": "[::1]:9",
+        "X_LIMIT": "1.5 mb", "X_NOTE": "", "X_MAYBE": "7", "X_COUNT": "4", "X_PLACE": "[::1]:9",
     }  # fmt: skip
     loaded = load(Outer, environ)
     assert (loaded.folder, loaded.on, loaded.share) == (Path("/a b"), True, 0.25)
     assert (loaded.words, loaded.limit, loaded.maybe) == (("a", "b", "c"), 1_572_864, 7)
     assert loaded.note == "", "an empty text is a text"
-    assert loaded.inner == Inner(count=-4, place=Address("::1", 9))
+    assert loaded.inner == Inner(count=4, place=Address("::1", 9))
 
 
 def test_an_empty_variable_is_an_absent_one() -> None:
@@ -71,6 +71,25 @@ def test_every_mistake_is_in_one_message_and_no_value_is() -> None:
         "  X_LIMIT: expected a size such as 512MB",
         "  X_MAYBE: expected a whole number",
     ]
+
+
+def test_what_counts_or_measures_is_never_negative() -> None:
+    environ = {"X_FOLDER": "/x", "X_COUNT": "-1", "X_SHARE": "-0.5", "X_MAYBE": "+2"}
+    with pytest.raises(SettingsError) as caught:
+        load(Outer, environ)
+    assert str(caught.value).splitlines()[1:] == [
+        "  X_COUNT: expected a whole number",
+        "  X_SHARE: expected a number",
+    ]
+    none = {"DEIS_DATABASE_CONNECTIONS": "0", "DEIS_DATABASE_STATEMENT_SECONDS": "0.0"}
+    with pytest.raises(SettingsError) as caught:
+        load(DatabaseSettings, none)
+    assert str(caught.value).splitlines()[1:] == [
+        "  DEIS_DATABASE_CONNECTIONS: expected a whole number from 1 on",
+        "  DEIS_DATABASE_STATEMENT_SECONDS: expected a number above 0",
+    ]
+    some = {"DEIS_DATABASE_CONNECTIONS": "1", "DEIS_DATABASE_STATEMENT_SECONDS": "0.5"}
+    assert load(DatabaseSettings, some) == DatabaseSettings(connections=1, statement_seconds=0.5)
 
 
 def test_a_bare_required_variable_says_that_it_has_no_default() -> None:
