@@ -73,7 +73,8 @@ class StreamEnd:
         self._window = asyncio.Event()
         self._sending = asyncio.Lock()
         self._met = not self._opener
-        self._heard = 0.0
+        self._silent = 0
+        """Keep-alives of ours since the last word of the other end."""
         self._sent_frames = 0
         self._got_frames = 0
         self._sent_bytes = 0
@@ -91,7 +92,6 @@ class StreamEnd:
     async def open(self) -> None:
         """Subscribe, and say hello where the other end is there already."""
         subscription = await self._stack.enter_async_context(self._bus.subscribe(self._from))
-        self._heard = asyncio.get_running_loop().time()
         self._tasks = [
             asyncio.create_task(self._listen(aiter(subscription)), name=f"stream {self.id}"),
             asyncio.create_task(self._tick(), name=f"stream {self.id} keep-alive"),
@@ -200,10 +200,10 @@ class StreamEnd:
 
     async def _listen(self, subscription: AsyncIterator[Received]) -> None:
         async for message in subscription:
-            self._heard = asyncio.get_running_loop().time()
+            self._silent = 0
             try:
                 self._on_frame(message.data)
-            except (struct.error, msgspec.MsgspecError, IndexError) as fault:
+            except (struct.error, msgspec.MsgspecError, LookupError) as fault:
                 self._break(f"not a frame: {fault}")
 
     def _on_frame(self, data: bytes) -> None:
@@ -250,12 +250,16 @@ class StreamEnd:
         self._arrived.set()
 
     async def _tick(self) -> None:
-        """Say that this end lives, and notice where the other one does not."""
-        loop = asyncio.get_running_loop()
+        """Say that this end lives, and notice where the other one does not.
+
+        Silence is counted in keep-alives of ours and not by the clock: a process that stood still
+        has heard nothing meanwhile, whatever the other end said.
+        """
         while True:
             await asyncio.sleep(self._alive_seconds)
             await self._emit(ALIVE, NUMBER.pack(self._taken))
-            if loop.time() - self._heard > self._idle_seconds and not self._finished:
+            self._silent += 1
+            if self._silent * self._alive_seconds > self._idle_seconds and not self._finished:
                 self._break(f"nothing was heard for {self._idle_seconds:g} s")
                 return
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from deis_bus import subjects
 from deis_bus.bytestream import (
     FRAME_BYTES,
+    HEAD,
     MAX_FRAMES,
     MIN_COST,
     WINDOW_BYTES,
@@ -19,6 +21,8 @@ from deis_bus.clock import new_id
 from deis_bus.errors import StreamClosed
 from deis_bus.ports import Bus, ByteStream, Frame
 from tests.behaviour.bus import PATIENCE, one, take, until
+
+QUICK = {"idle_seconds": 1.0, "alive_seconds": 0.05}
 
 
 class Ends:
@@ -153,8 +157,8 @@ class ByteStreamSuite:
 
             writing = asyncio.ensure_future(write())
             await until(lambda: sent == WINDOW_BYTES)
-            assert await bus.ready()
-            assert await other.ready()
+            await until(bus.ready)
+            await until(other.ready)
             assert sent == WINDOW_BYTES
             await take(ends.opener.frames(), 3)
             await until(lambda: sent >= WINDOW_BYTES + 2 * FRAME_BYTES)
@@ -177,18 +181,19 @@ class ByteStreamSuite:
 
             writing = asyncio.ensure_future(write())
             await until(lambda: sent == WINDOW_BYTES // MIN_COST)
-            assert await bus.ready()
-            assert await other.ready()
+            await until(bus.ready)
+            await until(other.ready)
             assert sent == WINDOW_BYTES // MIN_COST < MAX_FRAMES
             frames = await everything(ends.opener)
             await writing
         whole = b"".join(frame.data for frame in frames)
         assert [int(word) for word in whole.split()] == list(range(count))
 
-    async def test_what_is_no_frame_breaks_it(self, bus: Bus, other: Bus) -> None:
+    @pytest.mark.parametrize("data", [b"X", HEAD.pack(b"?", 1) + b"{}", HEAD.pack(b"E", 1)])
+    async def test_what_is_no_frame_breaks_it(self, bus: Bus, other: Bus, data: bytes) -> None:
         stream_id = new_id()
         opener = await bus.open_stream(stream_id, "opener")
-        await other.emit(subjects.stream(stream_id, "opener"), b"X")
+        await other.emit(subjects.stream(stream_id, "opener"), data)
         with pytest.raises(StreamClosed, match="not a frame"):
             await everything(opener)
         with pytest.raises(StreamClosed):
@@ -225,13 +230,28 @@ class ByteStreamSuite:
 
     async def test_keep_alives_hold_a_quiet_stream(self, bus: Bus, other: Bus) -> None:
         stream_id = new_id()
-        quick = {"idle_seconds": 0.3, "alive_seconds": 0.02}
-        opener = await open_end(bus, stream_id, "opener", **quick)
-        acceptor = await open_end(other, stream_id, "acceptor", **quick)
+        opener = await open_end(bus, stream_id, "opener", **QUICK)
+        acceptor = await open_end(other, stream_id, "acceptor", **QUICK)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(anext(opener.frames()), 0.6)
+            await asyncio.wait_for(anext(opener.frames()), 1.5 * QUICK["idle_seconds"])
         await acceptor.send(b"there")
         assert (await one(opener.frames())).data == b"there"
+        await opener.close()
+        await acceptor.close()
+
+    async def test_who_stood_still_does_not_take_it_for_silence(self, bus: Bus, other: Bus) -> None:
+        stream_id = new_id()
+        opener = await open_end(bus, stream_id, "opener", **QUICK)
+        acceptor = await open_end(other, stream_id, "acceptor", **QUICK)
+        frames = opener.frames()
+        await acceptor.send(b"before")
+        assert (await one(frames)).data == b"before"
+        end = time.monotonic() + 1.1 * QUICK["idle_seconds"]
+        while time.monotonic() < end:
+            pass  # as a machine that slept, or a process that was stopped
+        await asyncio.sleep(0.01)
+        await acceptor.send(b"behind")
+        assert (await one(frames)).data == b"behind"
         await opener.close()
         await acceptor.close()
 
