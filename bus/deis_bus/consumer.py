@@ -19,7 +19,7 @@ import msgspec
 from deis_bus import subjects
 from deis_bus.codec import decode, known
 from deis_bus.envelope import Envelope, from_headers
-from deis_bus.errors import Permanent, Transient, Undecodable
+from deis_bus.errors import BusError, Permanent, Transient, Undecodable
 from deis_bus.events import Event
 from deis_bus.ports import Bus, Message
 from deis_bus.streams import Durable
@@ -117,8 +117,12 @@ class Consumer:
             await asyncio.sleep(PROBE_SECONDS[0])
         async with contextlib.aclosing(inbox.messages()) as messages:
             async for message in messages:
-                await self._clear.wait()
-                await self._room.acquire()
+                try:
+                    await self._clear.wait()
+                    await self._room.acquire()
+                except asyncio.CancelledError:
+                    await self._back(message)
+                    raise
                 app = _app(message.subject)
                 lane = self._lanes.get(app)
                 if lane is not None:
@@ -186,9 +190,11 @@ class Consumer:
 
     async def _bury(self, message: Message, reason: str) -> None:
         log.error("%s buries %s: %s", self.name, message.subject, reason)
-        # Where the dead letters are away too, the message comes again after its ack wait.
-        with contextlib.suppress(Transient):
+        try:
             await message.bury(reason)
+        except BusError as fault:
+            # The message comes again after its ack wait.
+            log.warning("%s cannot bury %s now: %s", self.name, message.subject, fault)
 
     async def _back(self, message: Message) -> None:
         with contextlib.suppress(Transient):

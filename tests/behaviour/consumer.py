@@ -213,16 +213,16 @@ class ConsumerSuite:
         self, bus: Bus, other: Bus
     ) -> None:
         hasty = Durable(
-            name="controller", stream="REPORTS", filters=(subjects.REPORTS,), ack_wait_seconds=0.3
+            name="controller", stream="REPORTS", filters=(subjects.REPORTS,), ack_wait_seconds=1.5
         )
         attempts: list[int] = []
 
         async def on_build(event: BuildDone, delivered: Delivered) -> None:
             attempts.append(delivered.attempt)
             if len(attempts) == 1:
-                for _ in range(10):
+                for _ in range(20):
                     await delivered.working()
-                    await asyncio.sleep(0.08)
+                    await asyncio.sleep(0.1)
 
         for _ in range(3):
             await report(other, BUILD)
@@ -254,10 +254,42 @@ class ConsumerSuite:
             await until(lambda: _no_reports(other))
         assert sorted(handled) == ["0", "1", "2"]
 
+    async def test_stopping_while_it_stands_still_gives_back_what_it_holds(
+        self, bus: Bus, other: Bus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("deis_bus.consumer.PROBE_SECONDS", (0.001, 0.001))
+        patient = Durable(
+            name="controller", stream="REPORTS", filters=(subjects.REPORTS,), ack_wait_seconds=300
+        )
+        probes = 0
+        handled: list[str] = []
+
+        async def probe() -> bool:
+            nonlocal probes
+            probes += 1
+            return False
+
+        async def away(event: BuildDone, delivered: Delivered) -> None:
+            raise Unavailable("no database")
+
+        async def quick(event: BuildDone, delivered: Delivered) -> None:
+            handled.append(delivered.envelope.subject)
+
+        async with running(bus, {BuildDone: away}, probe=probe, durable=patient):
+            await report(other, BUILD)
+            await until(lambda: probes > 0)
+            for app in ("shop", "wiki"):
+                await report(other, BUILD, app)
+            probes = 0
+            await until(lambda: probes > 50)
+        async with running(other, {BuildDone: quick}, durable=patient):
+            await until(lambda: _no_reports(other))
+        assert sorted(handled) == ["blog", "shop", "wiki"]
+
     async def test_it_waits_for_a_stream_that_is_not_there_yet(self, bus: Bus) -> None:
         nowhere = Durable(name="x", stream="NOWHERE", filters=())
         async with running(bus, {}, durable=nowhere):
-            assert await bus.ready()
+            await until(bus.ready)
 
     async def test_each_handling_is_wrapped(self, bus: Bus, other: Bus) -> None:
         lines: list[str] = []
