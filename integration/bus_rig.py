@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from deis_bus.errors import Unavailable
+from deis_bus.errors import Transient
 from deis_bus.jetstream import JetStreamBus, connect
 from deis_bus.streams import BUCKETS, STREAMS
 from integration.servers import RunningNats, until
@@ -17,6 +17,7 @@ class OnNats:
     @pytest.fixture
     async def bus(self, nats: RunningNats) -> AsyncIterator[JetStreamBus]:
         async with connect(nats.url, "controller") as bus:
+            await until(bus.ready, "the server")
             await wipe(bus)
             await until(lambda: _made(bus), "streams of this test")
             yield bus
@@ -24,6 +25,7 @@ class OnNats:
     @pytest.fixture
     async def other(self, nats: RunningNats, bus: JetStreamBus) -> AsyncIterator[JetStreamBus]:
         async with connect(nats.url, "builder") as other:
+            await until(other.ready, "the server")
             yield other
 
 
@@ -31,7 +33,7 @@ async def _made(bus: JetStreamBus) -> bool:
     # The server deletes files after it has said that it did, and stumbles over them.
     try:
         await bus.ensure(STREAMS, BUCKETS)
-    except Unavailable:
+    except Transient:
         return False
     return True
 

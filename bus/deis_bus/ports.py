@@ -174,6 +174,9 @@ class Answer(msgspec.Struct, frozen=True):
     kind: str = ""
 
 
+TOO_LARGE = Answer(b"", 500, "Server Error", "too-large")
+"""What the caller gets instead of an answer that no message can hold."""
+
 Endpoint = Callable[[Received], Awaitable[Answer]]
 
 

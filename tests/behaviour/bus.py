@@ -24,7 +24,7 @@ from deis_bus.ports import Bus, Message
 from deis_bus.streams import BUCKETS, EVENTS, REPORTS, STREAMS, Durable, Stream
 
 T = TypeVar("T")
-PATIENCE = 10.0
+PATIENCE = 30.0
 """How long a test waits for what must come; only a failing test ever waits so long."""
 
 DURABLE = Durable(name="builder", stream="EVENTS", filters=("deis.event.*.push.received",))
@@ -39,6 +39,15 @@ def envelope(kind: str = "push.received", **fields: str) -> Envelope:
 async def publish(bus: Bus, count: int, subject: str = PUSHED) -> list[int]:
     """Store that many events; their data is 0, 1, 2 …"""
     return [await bus.publish(subject, envelope(), b"%d" % number) for number in range(count)]
+
+
+async def at_once(count: int, act: Callable[[int], Awaitable[T]]) -> list[T]:
+    """So many of it, 50 at a time: each has a deadline, and a busy machine does not get to more."""
+    done: list[T] = []
+    for start in range(0, count, 50):
+        numbers = range(start, min(start + 50, count))
+        done += await asyncio.gather(*(act(number) for number in numbers))
+    return done
 
 
 async def take(source: AsyncIterator[T], count: int) -> list[T]:
@@ -83,9 +92,7 @@ class StoredSuite:
         assert await bus.stream_bounds("EVENTS") == (1, 1)
 
     async def test_many_publish_at_once(self, bus: Bus) -> None:
-        sequences = await asyncio.gather(
-            *(bus.publish(PUSHED, envelope(), b"{}") for _ in range(50))
-        )
+        sequences = await at_once(50, lambda _: bus.publish(PUSHED, envelope(), b"{}"))
         assert sorted(sequences) == list(range(1, 51))
 
     async def test_raw_bytes_are_stored_with_their_headers(self, bus: Bus) -> None:
@@ -201,13 +208,13 @@ class StoredSuite:
 
     async def test_working_starts_the_ack_wait_anew(self, bus: Bus) -> None:
         await publish(bus, 2)
-        hasty = Durable(name="hasty", stream="EVENTS", filters=(), ack_wait_seconds=0.4)
+        hasty = Durable(name="hasty", stream="EVENTS", filters=(), ack_wait_seconds=1.5)
         messages = (await bus.inbox(hasty)).messages()
         kept, _ = await take(messages, 2)
         again = asyncio.ensure_future(_kept(messages))
         while not again.done():
             await kept.working()
-            await asyncio.wait({again}, timeout=0.05)
+            await asyncio.wait({again}, timeout=0.02)
         assert again.result().sequence == 2, "the one that was worked on did not come first"
 
     async def test_a_buried_message_lies_among_the_dead_with_its_story(self, bus: Bus) -> None:
@@ -250,7 +257,7 @@ class StoredSuite:
         messages = (await bus.inbox(narrow)).messages()
         first, _ = await take(messages, 2)
         third = asyncio.ensure_future(_kept(messages))
-        await bus.ready()
+        await until(bus.ready)
         assert not third.done()
         await first.done()
         assert (await asyncio.wait_for(third, PATIENCE)).sequence == 3
@@ -277,12 +284,12 @@ class StoredSuite:
         await publish(bus, 1)
         replay = bus.replay("EVENTS", (), 2)
         waiting = asyncio.ensure_future(_kept(replay))
-        await bus.ready()
+        await until(bus.ready)
         await publish(bus, 1)
         assert (await asyncio.wait_for(waiting, PATIENCE)).sequence == 2
 
     async def test_a_long_replay_is_whole_and_in_order(self, bus: Bus) -> None:
-        await asyncio.gather(*(bus.publish(PUSHED, envelope(), b"") for _ in range(700)))
+        await at_once(700, lambda _: bus.publish(PUSHED, envelope(), b""))
         got = await take(bus.replay("EVENTS", ()), 700)
         assert [m.sequence for m in got] == list(range(1, 701))
 
@@ -338,6 +345,8 @@ class StoredSuite:
             await bus.inbox(Durable(name="x", stream="NOWHERE", filters=()))
         with pytest.raises(Unavailable):
             await bus.stream_bounds("NOWHERE")
+        with pytest.raises(Unavailable):
+            await bus.read("NOWHERE")
 
 
 async def _kept(source: AsyncIterator[T]) -> T:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from deis_bus.errors import DeadlineExceeded, Refused, Transient, Unavailable, Undecodable
-from deis_bus.ports import Answer, Bus, Endpoint, Received, ServiceInfo
+from deis_bus.ports import TOO_LARGE, Answer, Bus, Component, Endpoint, Received, ServiceInfo
 from deis_bus.rpc import DEADLINE, Context, Method, call, endpoints
 from tests.behaviour.bus import PATIENCE, PUSHED, envelope, one, take, until
 
@@ -62,7 +62,7 @@ class CoreSuite:
                 await anext(aiter(ended))
 
     async def test_it_is_ready(self, bus: Bus) -> None:
-        assert await bus.ready()
+        await until(bus.ready)
 
 
 async def _hear(messages: AsyncIterator[Received], name: str, heard: list[str]) -> None:
@@ -214,6 +214,15 @@ class RequestsSuite:
             with pytest.raises(Undecodable, match="answer of"):
                 await call(other, ECHO, Question("x"))
 
+    async def test_an_answer_that_no_message_can_hold_is_told_at_once(
+        self, bus: Bus, other: Bus
+    ) -> None:
+        async def huge(received: Received) -> Answer:
+            return Answer(bytes(8 * 1024 * 1024 + 1))
+
+        async with bus.serve(INFO, {ECHO.subject: huge}):
+            assert await other.request(ECHO.subject, b"", {}, PATIENCE) == TOO_LARGE
+
     async def test_a_service_that_asks_another_passes_its_refusal_on(
         self, bus: Bus, other: Bus
     ) -> None:
@@ -279,7 +288,13 @@ class RequestsSuite:
     async def test_components_are_found(self, bus: Bus, other: Bus) -> None:
         builder = ServiceInfo(name="builder", version="1.2.3")
         async with bus.serve(INFO, {}), other.serve(builder, {}), other.serve(builder, {}):
-            found = await other.discover()
+            found: list[Component] = []
+
+            async def all_there() -> bool:
+                found[:] = await other.discover()
+                return len(found) == 3
+
+            await until(all_there)
         assert [component.name for component in found] == ["builder", "builder", "controller"]
         assert len({component.id for component in found}) == 3
         assert (found[2].version, found[2].metadata) == ("1.2.3", {"host": "h"})

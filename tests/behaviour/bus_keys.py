@@ -4,7 +4,7 @@ import asyncio
 
 from deis_bus.ports import Bus, Entry
 from deis_bus.streams import ROUTES, Bucket
-from tests.behaviour.bus import one, take
+from tests.behaviour.bus import at_once, one, take
 
 
 class KeysSuite:
@@ -88,14 +88,14 @@ class KeysSuite:
 
     async def test_a_large_present_is_told_whole(self, bus: Bus) -> None:
         keys = bus.keys(ROUTES)
-        await asyncio.gather(*(keys.put(f"app.a{n}", b"{}") for n in range(600)))
+        await at_once(600, lambda n: keys.put(f"app.a{n}", b"{}"))
         watch = keys.watch()
         present = await take(watch, 600)
         assert {entry.key for entry in present if entry} == {f"app.a{n}" for n in range(600)}
         assert await one(watch) is None
 
     async def test_keys_that_nobody_renews_go_and_the_watch_tells(self, bus: Bus) -> None:
-        short = Bucket(name="short", ttl_seconds=0.5)
+        short = Bucket(name="short", ttl_seconds=1.5)
         await bus.ensure((), (short,))
         keys = bus.keys(short)
         watch = keys.watch()

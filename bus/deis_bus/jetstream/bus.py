@@ -18,7 +18,7 @@ from deis_bus.jetstream.inbox import JetStreamInbox
 from deis_bus.jetstream.keys import JetStreamKeys
 from deis_bus.jetstream.link import Link
 from deis_bus.jetstream.micro import MicroService, answer_of
-from deis_bus.jetstream.reader import Begun, made, read, received
+from deis_bus.jetstream.reader import Begun, made, present, read, received
 from deis_bus.jetstream.store import store
 from deis_bus.letters import MESSAGE_ID
 from deis_bus.ports import Answer, Bus, ByteStream, Component, Endpoint, Keys, Received, ServiceInfo
@@ -78,11 +78,11 @@ class JetStreamBus:
     ) -> list[Received]:
         """What the stream holds now."""
         found: list[Received] = []
-        async with contextlib.aclosing(read(self._link, stream, filters, start=start)) as reading:
-            async for item in reading:
-                if not isinstance(item, Begun):
-                    found.append(item.message)
-                if item.pending == 0 or len(found) >= limit:
+        reading = present(self._link, stream, filters, start=start)
+        async with contextlib.aclosing(reading) as held:
+            async for item in held:
+                found.append(item.message)
+                if len(found) >= limit:
                     break
         return found
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 from deis_bus.jetstream import api
 from deis_bus.jetstream.link import Link, status
-from deis_bus.jetstream.reader import Begun, read
+from deis_bus.jetstream.reader import Begun, present, read
 from deis_bus.jetstream.store import store
 from deis_bus.ports import Entry, Received
 from deis_bus.streams import Bucket
@@ -49,12 +49,12 @@ class JetStreamKeys:
     async def entries(self) -> list[Entry]:
         """All present keys, read once."""
         found: dict[str, Entry] = {}
-        async with contextlib.aclosing(self.watch()) as watch:
-            async for entry in watch:
-                if entry is None:
-                    break
+        reading = present(self._link, self._stream, (f"{self._prefix}>",), last=True)
+        async with contextlib.aclosing(reading) as held:
+            async for item in held:
+                entry = self._entry(item.message)
                 found[entry.key] = entry
-        return list(found.values())
+        return [entry for entry in found.values() if entry.data is not None]
 
     async def watch(self) -> AsyncGenerator[Entry | None, None]:
         """The present, None, then changes; all of it again where the reading was interrupted."""

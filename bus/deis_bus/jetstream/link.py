@@ -27,6 +27,7 @@ RETRY_SECONDS = 0.1
 GIVE_UP_SECONDS = 20.0
 """A client that found no server for so long is replaced by a fresh one."""
 DRAIN_SECONDS = 5
+SHUT_SECONDS = 2.0
 PING_SECONDS = 5
 MAX_MESSAGES = 65_536
 MAX_BYTES = 64 * 1024 * 1024
@@ -98,7 +99,8 @@ class Link:
             return
         if client.is_connected and not client.is_draining:
             with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
-                await client.drain()
+                async with asyncio.timeout(2 * DRAIN_SECONDS):
+                    await client.drain()
         await _shut(client)
         self._down("the bus was closed")
 
@@ -140,14 +142,20 @@ class Link:
     ) -> None:
         """Send now; raises Unavailable while the bus is away: nothing is kept for later."""
         client = self._up()
+        if _size(data, headers or {}) > client.max_payload:
+            # nats-py leaves the headers out, and the server cuts off who sends too much.
+            raise Permanent(f"{len(data)} bytes are too many for a message")
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
         try:
             await client.publish(subject, data, reply=reply, headers=dict(headers or {}) or None)
-        except nats.errors.MaxPayloadError as fault:
-            raise Permanent(f"{len(data)} bytes are too many for a message") from fault
         except nats.errors.BadSubjectError as fault:
             raise Permanent(f"not a subject: {subject!r}") from fault
         except (nats.errors.Error, OSError) as fault:
             raise Unavailable(str(fault)) from fault
+        if task and task.cancelling() > cancelled:
+            # While its buffer is full nats-py waits and keeps a cancellation for itself.
+            raise asyncio.CancelledError
 
     async def request(
         self,
@@ -319,6 +327,14 @@ def status(message: Msg) -> str:
     return (message.headers or {}).get("Status", "")
 
 
+def _size(data: bytes, headers: Mapping[str, str]) -> int:
+    """Bytes of a message as the server counts them, a line break or two more at most."""
+    lines = sum(len(name) + len(value.encode()) + 4 for name, value in headers.items())
+    return len(data) + (lines + 12 if headers else 0)
+
+
 async def _shut(client: Client) -> None:
     with contextlib.suppress(nats.errors.Error, OSError, TimeoutError, AssertionError):
-        await client.close()
+        # A server that hangs takes none of the bytes that a close waits to get rid of.
+        async with asyncio.timeout(SHUT_SECONDS):
+            await client.close()

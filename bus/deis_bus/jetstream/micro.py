@@ -6,6 +6,7 @@ hand-over of a request, not its handling.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, unquote
@@ -14,10 +15,12 @@ import msgspec
 from nats.aio.msg import Msg
 
 from deis_bus.clock import new_id, timestamp
-from deis_bus.errors import Transient
+from deis_bus.errors import Permanent, Transient
 from deis_bus.jetstream.link import Callback, Link, Listener
 from deis_bus.jetstream.reader import received
-from deis_bus.ports import Answer, Endpoint, ServiceInfo
+from deis_bus.ports import TOO_LARGE, Answer, Endpoint, ServiceInfo
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 256
 """Requests of one service handled at a time; more wait in the subscription."""
@@ -94,12 +97,20 @@ class MicroService:
             served.errors += bool(answer.code)
             served.nanoseconds += time.perf_counter_ns() - began
             if message.reply:
-                await self._link.send(message.reply, answer.data, error_headers(answer))
+                await self._reply(message, answer)
         except Transient:
             # The caller hears of the lost connection himself.
             self._link.counts.errors += 1
         finally:
             self._free.release()
+
+    async def _reply(self, message: Msg, answer: Answer) -> None:
+        try:
+            await self._link.send(message.reply, answer.data, error_headers(answer))
+        except Permanent as fault:
+            # Else the caller would wait for it until its deadline.
+            log.warning("the answer of %s: %s", message.subject, fault)
+            await self._link.send(message.reply, b"", error_headers(TOO_LARGE))
 
     def _ping(self) -> dict[str, object]:
         return self._identity("ping")

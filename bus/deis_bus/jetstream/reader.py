@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 from nats.aio.msg import Msg
 
-from deis_bus.errors import Transient
+from deis_bus.errors import DeadlineExceeded, Transient
 from deis_bus.jetstream import api
 from deis_bus.jetstream.link import Link
 from deis_bus.jetstream.pull import PAUSE_SECONDS, ConsumerLost, Pull, position
@@ -60,6 +60,27 @@ async def read(
             await asyncio.sleep(PAUSE_SECONDS)
         finally:
             await _forget(link, stream, name)
+
+
+async def present(
+    link: Link, stream: str, filters: tuple[str, ...], *, start: int = 1, last: bool = False
+) -> AsyncGenerator[Read, None]:
+    """As `read`, but ends with what the stream holds now.
+
+    Raises Unavailable where bus or stream is not there, DeadlineExceeded where no more comes.
+    """
+    await made(link, stream)
+    async with contextlib.aclosing(read(link, stream, filters, start=start, last=last)) as reading:
+        while True:
+            try:
+                async with asyncio.timeout(api.API_SECONDS):
+                    item = await anext(reading)
+            except TimeoutError as fault:
+                raise DeadlineExceeded(f"stream {stream} was not read to its end") from fault
+            if not isinstance(item, Begun):
+                yield item
+            if item.pending == 0:
+                return
 
 
 async def _whole(pull: Pull) -> AsyncGenerator[Read, None]:

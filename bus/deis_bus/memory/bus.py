@@ -10,10 +10,11 @@ from deis_bus.counts import Counts
 from deis_bus.envelope import Envelope, to_headers
 from deis_bus.errors import DeadlineExceeded, Unavailable
 from deis_bus.letters import MESSAGE_ID, dead_headers
-from deis_bus.memory.broker import AT_ONCE, MemoryBroker, Service
+from deis_bus.memory.broker import AT_ONCE, MAX_PAYLOAD, MemoryBroker, Service
 from deis_bus.memory.keys import MemoryKeys
 from deis_bus.memory.log import MemoryDurable, MemoryStream
 from deis_bus.ports import (
+    TOO_LARGE,
     Answer,
     Bus,
     ByteStream,
@@ -244,6 +245,8 @@ async def _handle(
 ) -> None:
     async with service.free:
         given = await endpoint(received)
+    if len(given.data) > MAX_PAYLOAD:
+        given = TOO_LARGE
     if not answer.done():
         answer.set_result(given)
 
