@@ -1,6 +1,7 @@
 """What an SSH client may do here, and how a push that is cut off ends (components.md 2.3, 2.5)."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import stat
@@ -10,6 +11,7 @@ import pytest
 
 from deis_platform.objects import DirectoryStore
 from deis_platform.runtime.memory import MemoryRuntime
+from deis_services.builder.repositories import Git
 from integration.builder_fixtures import WithBuilder, WithController
 from integration.builder_rig import BuilderRig, Pusher
 from integration.servers import RunningNats, until
@@ -155,6 +157,15 @@ async def _closed(rig: BuilderRig, reason: str) -> bool:
     return [(r["state"], r["reason"]) for r in await rig.push_rows()] == [("closed", reason)]
 
 
+def _pipes() -> int:
+    """Pipes that this process, and so the builder in it, holds open."""
+    count = 0
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            count += os.readlink(f"/proc/self/fd/{number}").startswith("pipe:")
+    return count
+
+
 class TestDoor(WithController):
     async def test_a_client_that_stalls_is_given_up(
         self, nats: RunningNats, platform: BuilderRig
@@ -181,6 +192,22 @@ class TestDoor(WithController):
         assert await _closed(platform, "the builder is stopping")
         async with platform.builder(nats):
             assert "Done, blog:v2 deployed" in (await ada.push(blog)).output
+
+    async def test_a_git_that_does_not_start_leaves_no_pipe_open(
+        self, nats: RunningNats, platform: BuilderRig
+    ) -> None:
+        async with platform.builder(nats) as parts:
+            ada = await platform.person("ada")
+            blog = await ada.app("blog")
+            await ada.push(blog)
+            repositories = parts.receiver.repositories
+            git, repositories.git = repositories.git, Git("/nowhere/git", "/nowhere")
+            before = _pipes()
+            await ada.commit(blog, {"more": "x"})
+            assert "a part of it is away" in (await ada.push(blog, code=128)).output
+            await until(lambda: _pipes() <= before, "all pipes are closed")
+            repositories.git = git
+            assert "Done, blog:v3 deployed" in (await ada.push(blog)).output
 
     async def test_host_keys_stay(self, nats: RunningNats, platform: BuilderRig) -> None:
         seen: list[list[bytes]] = []

@@ -53,9 +53,7 @@ class Receiver:
         if not await self.objects.has_room():
             raise Refused(507, render.NO_ROOM)
         asked = PushOpen(fingerprint=fingerprint, app=app, holder=holder)
-        return await call(
-            self.bus, PUSH_OPEN, asked, seconds=OPEN_SECONDS, traceparent=new_trace()
-        )
+        return await call(self.bus, PUSH_OPEN, asked, seconds=OPEN_SECONDS, traceparent=new_trace())
 
     async def receive(self, session: GitSession, app: str, stop: asyncio.Event) -> int:
         """Serve a push; gives the exit code. Raises Refused and Transient before git has begun."""
@@ -109,6 +107,9 @@ class Push:
             git = await GitProcess.start(
                 self._session, self._argv(path), self._environment(hook), hook.inherited
             )
+        except BaseException:
+            hook.close()
+            raise
         finally:
             hook.started()
         tasks = [
