@@ -70,7 +70,7 @@ async def test_messages_survive_a_killed_server_which_comes_back_on_its_port(
         client = await connect(running.url)
         stream = client.jetstream()
         await stream.add_stream(name="S", subjects=["s.>"])
-        for number in range(40):
+        for number in range(20):
             await stream.publish("s.x", str(number).encode())
         await client.close()
         first = running.server.pid
