@@ -4,6 +4,8 @@ import errno
 import os
 import random
 import socket
+import sys
+from collections import deque
 
 from deis_platform.embedded.errors import ServerFailed
 
@@ -11,16 +13,21 @@ QUIET = range(29_600, 32_768)
 """Above the ports of instances, below those that the system gives to connections: a port from
 here is still free when its server comes to listen, some time after it was chosen."""
 TRIES = 100
+CLAIMS = 64
+"""Of so many chosen ports we remember that they are ours, until their servers listen."""
+_claims: deque[int] = deque()
+"""Descriptors that hold them."""
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody has right now."""
+    """A port that nobody has right now, and that no other process was given by this function."""
     for port in random.sample(QUIET, TRIES):
         try:
             check_free(host, port, "")
         except ServerFailed:
             continue
-        return port
+        if _claimed(port):
+            return port
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
@@ -52,3 +59,18 @@ def check_free(host: str, port: int, setting: str) -> None:
             taken = fault.errno == errno.EADDRINUSE
             what = "is taken" if taken else f"cannot be used ({os.strerror(fault.errno or 0)})"
             raise ServerFailed(f"port {port} on {host} {what}: choose another, {setting}") from None
+
+
+def _claimed(port: int) -> bool:
+    """Take a name of the port that only one process can have; False where another one has it."""
+    if sys.platform != "linux":
+        return True
+    with socket.socket(socket.AF_UNIX) as claim:
+        try:
+            claim.bind(f"\0deis-port-{port}")
+        except OSError:
+            return False
+        _claims.append(claim.detach())
+    if len(_claims) > CLAIMS:
+        os.close(_claims.popleft())
+    return True
