@@ -324,7 +324,11 @@ def closed_installation(folder: Path) -> Installed:
     folder.mkdir(mode=0o700)
     python = folder / "python3"
     python.symlink_to(os.path.realpath(sys.executable))
-    return Installed(python=python, package=shutil.copytree(OURS, folder / "deis_services"))
+    # Other tests' processes may be writing bytecode just now.
+    package = shutil.copytree(
+        OURS, folder / "deis_services", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    return Installed(python=python, package=package)
 
 
 @pytest.mark.root

@@ -11,6 +11,8 @@ import pytest
 from deis_platform.embedded.owners import Owner
 from deis_services.runtime.programs import OURS, WHOLE, Installed, Programs, reachable
 
+CHANGING = shutil.ignore_patterns("__pycache__")
+"""Other tests' processes may be writing there just now."""
 SOMEBODY = Owner(1_900_000_000, 1_900_000_000)
 
 
@@ -22,7 +24,7 @@ def closed(tmp_path: Path) -> Installed:
     python = folder / "python3"
     python.symlink_to(os.path.realpath(sys.executable))
     for part in ("slugbuilder", "slugrunner"):
-        shutil.copytree(OURS / part, folder / "ours" / part)
+        shutil.copytree(OURS / part, folder / "ours" / part, ignore=CHANGING)
     shutil.copy(OURS / "__init__.py", folder / "ours")
     return Installed(python=python, package=folder / "ours")
 
