@@ -362,6 +362,13 @@ def test_the_object_store_dies_in_the_middle_of_an_answer(store: Objects, tmp_pa
     assert store.cut == 0
 
 
+def test_a_fault_of_the_machine_is_a_sentence(store: Objects, tmp_path: Path) -> None:
+    built = build(store, tmp_path / "b", sample("worker"), ENV_DIR=str(tmp_path / "lost"))
+    assert built.code == 1
+    assert "-----> The build cannot go on: No such file or directory\n" in built.output
+    assert "Traceback" not in built.output
+
+
 def test_a_broken_cache_is_no_fault(store: Objects, tmp_path: Path) -> None:
     store.held[CACHE] = b"no archive"
     built = build(store, tmp_path / "b", sample("worker"))

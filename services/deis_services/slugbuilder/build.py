@@ -40,6 +40,9 @@ def main() -> int:
     except BuildError as fault:
         say.title(str(fault))
         return fault.code
+    except OSError as fault:  # the machine's, such as a full disk
+        say.title(f"The build cannot go on: {fault.strerror or fault}")
+        return 1
     return 0
 
 
