@@ -426,7 +426,7 @@ class Person:
             except Transient:
                 return False
 
-        await until(done, "the end of the operation", 30.0)
+        await until(done, "the end of the operation")
         return await self.state(reply)
 
 

@@ -47,6 +47,7 @@ pytestmark = pytest.mark.server
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 HOLDER = "session-1"
+LEASE_SECONDS = 5.0
 
 
 class Pusher:
@@ -122,6 +123,11 @@ class Pusher:
         await self.done(await self.take())
         return await self.reaches(opened.push, "released")
 
+    async def runs_out(self, push: str) -> None:
+        """Whoever holds it is lost: it was not renewed in time."""
+        async with self.made.deps.db.transaction() as tx:
+            await tx.execute("UPDATE pushes SET lease_until = now() WHERE uuid = $1::uuid", push)
+
     async def kinds(self) -> list[str]:
         """Types of the events so far."""
         return [event[0] for event in await self.api.events()]
@@ -168,9 +174,10 @@ async def amber(
 async def hasty(
     bus: JetStreamBus, other: JetStreamBus, postgres: RunningPostgres, tmp_path: Path
 ) -> AsyncIterator[Pusher]:
-    """Where leases and turns are short."""
+    """Where leases are judged soon, but not so soon that a slow machine loses one, and turns are
+    short."""
     async with platform(
-        bus, other, postgres, tmp_path, lease_seconds=0.5, turn_seconds=0.3
+        bus, other, postgres, tmp_path, lease_seconds=LEASE_SECONDS, turn_seconds=0.3
     ) as made:
         yield made
 
@@ -244,6 +251,7 @@ class TestPushes(OnNats):
 
     async def test_a_session_that_is_lost_closes_its_push(self, hasty: Pusher) -> None:
         opened = await hasty.open()
+        await hasty.runs_out(opened.push)
         state = await hasty.reaches(opened.push, "closed")
         assert state.reason == "the connection was lost"
         with pytest.raises(Refused) as caught:
@@ -270,6 +278,7 @@ class TestPushes(OnNats):
             task = await hasty.take(f"worker-{attempt}")
             assert task.attempt == attempt
             await hasty.runtime.build(build_run(task))
+            await hasty.runs_out(opened.push)
 
             async def gone(wanted: int = attempt) -> bool:
                 return len(stopped) == wanted
@@ -292,11 +301,13 @@ class TestPushes(OnNats):
         await hasty.received(opened)
         await hasty.take()
         hasty.runtime.away = True
+        await hasty.runs_out(opened.push)
         second = await hasty.api.send("apps.create", "ada", {"id": "birch"})
         assert second.status == 201
         held: PushOpened = await hasty.api.ask(
             PUSH_OPEN, PushOpen(hasty.fingerprint, "birch", HOLDER)
         )
+        await hasty.runs_out(held.push)
         await hasty.reaches(held.push, "closed")  # so leases are judged
         assert (await hasty.state(opened.push)).state == "building"
         hasty.runtime.away = False
@@ -306,6 +317,7 @@ class TestPushes(OnNats):
         opened = await hasty.open()
         await hasty.received(opened)
         task = await hasty.take()
+        await hasty.runs_out(opened.push)
         await hasty.reaches(opened.push, "queued")
         failed = BuildFailed(build=opened.push, attempt=1, reason="killed")
         await hasty.report(failed, task.appuuid)
@@ -320,7 +332,7 @@ class TestPushes(OnNats):
         tmp_path: Path,
     ) -> None:
         async with platform(
-            bus, other, postgres, tmp_path, lease_seconds=0.5, queue_seconds=0.2
+            bus, other, postgres, tmp_path, lease_seconds=LEASE_SECONDS, queue_seconds=0.2
         ) as pusher:
             opened = await pusher.open()
             await pusher.received(opened)
