@@ -209,6 +209,10 @@ class TestOperations(OnNats):
         other = await amber.ended(await send(amber, "apps.scale", {"worker": 1}))
         assert other.answer is not None
         assert other.answer.status == 404
+        many = await amber.ended(await send(amber, "apps.scale", {"cmd": 1_000_000}))
+        assert many.answer is not None
+        assert many.answer.status == 400
+        assert b"Must be less than or equal to 1000" in bytes(many.answer.body)
         amber.runtime.script("crash", reason="no room")
         more = await amber.ended(await send(amber, "apps.scale", {"cmd": 5}))
         assert more.answer is not None

@@ -130,7 +130,7 @@ async def begin_scale(tx: Transaction, deps: Deps, op: Operation, app: App) -> B
     """Other counts of the present release's process types (api.md 10.1)."""
     last = await base(tx, deps, app)
     asked = msgspec.convert(op.input["counts"], dict[str, object])
-    counts = merge_scale(asked, app.structure, last.build)
+    counts = merge_scale(asked, app.structure, last.build, deps.settings.instances)
     if counts == app.structure:
         return Begun(status=204)
     await _want(tx, app, structure=counts, version=app.wanted_version or last.release.version)

@@ -49,6 +49,7 @@ class Settings:
     config_bytes: int = env(
         "DEIS_CONFIG_LIMIT", "512KB", parse=size, help="configuration of an application"
     )
+    instances: int = env("DEIS_INSTANCES_LIMIT", 1000, help="instances of one process type")
     logins_per_minute: int = env(
         "DEIS_LOGINS_PER_MINUTE", 10, help="logins of one user from one address"
     )

@@ -12,8 +12,7 @@ NO_PROCFILE = (
     "For a successful deployment provide a Procfile."
 )
 NEGATIVE = "Invalid scaling format: Must be greater than or equal to zero"
-MAX_COUNT = 1000
-TOO_MANY = f"Invalid scaling format: Must be less than or equal to {MAX_COUNT}"
+TOO_MANY = "Invalid scaling format: Must be less than or equal to {}"
 
 
 def default_structure(build: Build) -> dict[str, int]:
@@ -66,16 +65,17 @@ def counts_for_deploy(
 
 
 def merge_scale(
-    asked: Mapping[str, Any], structure: Mapping[str, int], build: Build | None
+    asked: Mapping[str, Any], structure: Mapping[str, int], build: Build | None, most: int
 ) -> dict[str, int]:
-    """The counts after a scale request; raises Refused with the texts of api.md 10.1, in its order."""
+    """The counts after a scale request, each `most` or less; raises Refused with the texts of
+    api.md 10.1, in its order."""
     if build is None:
         raise Refused(400, NO_BUILD)
     counts = {name: _count(value) for name, value in asked.items()}
     if any(count < 0 for count in counts.values()):
         raise Refused(400, NEGATIVE)
-    if any(count > MAX_COUNT for count in counts.values()):
-        raise Refused(400, TOO_MANY)
+    if any(count > most for count in counts.values()):
+        raise Refused(400, TOO_MANY.format(most))
     for name in counts:
         if name != "cmd" and name not in build.procfile and name not in default_structure(build):
             raise Refused(404, f"Container type {name} does not exist in application")

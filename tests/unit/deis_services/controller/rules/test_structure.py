@@ -92,7 +92,7 @@ def test_scaling_that_is_refused(
     asked: dict[str, Any], made: Build | None, code: int, text: str
 ) -> None:
     with pytest.raises(Refused) as caught:
-        merge_scale(asked, {"web": 1}, made)
+        merge_scale(asked, {"web": 1}, made, 1000)
     assert caught.value.code == code
     assert text in caught.value.detail
     assert len(caught.value.detail) < 300
@@ -101,9 +101,14 @@ def test_scaling_that_is_refused(
 def test_scaling_that_is_taken() -> None:
     asked = {"web": "2", "worker": 1.9, "cmd": True}
     made = slug(web="x", worker="y")
-    assert merge_scale(asked, {"web": 1, "x": 3}, made) == {"web": 2, "worker": 1, "cmd": 1, "x": 3}
-    assert merge_scale({"web": 2}, {}, slug()) == {"web": 2}
-    assert merge_scale({}, {"web": 1}, made) == {"web": 1}
+    assert merge_scale(asked, {"web": 1, "x": 3}, made, 3) == {
+        "web": 2,
+        "worker": 1,
+        "cmd": 1,
+        "x": 3,
+    }
+    assert merge_scale({"web": 2}, {}, slug(), 2) == {"web": 2}
+    assert merge_scale({}, {"web": 1}, made, 0) == {"web": 1}
 
 
 TYPES = st.sampled_from(["web", "cmd", "worker"])
