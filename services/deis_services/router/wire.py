@@ -12,7 +12,8 @@ A host has BUCKETS values, spread over its instances. A value is `FLAGS[:APP:]TA
 """
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -22,6 +23,11 @@ BUCKETS = 12
 """A multiple of the usual instance counts, so that they share the load evenly."""
 PIECE = 250
 """Hosts in one request to nginx: it serves nobody else while it takes them in."""
+PIECE_BYTES = 4 * 1024 * 1024
+"""Of certificates or allow-lists in one request; nginx takes 8 MB, escapes and names included."""
+
+
+V = TypeVar("V", bound=str | None)
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -85,11 +91,23 @@ def allowed(networks: Iterable[str]) -> tuple[str, list[str]]:
 
 def pieces(piece: Piece) -> Iterator[Piece]:
     """The same in requests of bounded size, in an order that never shows a route too early."""
-    names = list(piece.allow)
-    for start in range(0, len(names), PIECE):
-        yield Piece(allow={name: piece.allow[name] for name in names[start : start + PIECE]})
-    hosts = list(piece.pem)
-    for start in range(0, len(hosts), PIECE):
-        yield Piece(pem={host: piece.pem[host] for host in hosts[start : start + PIECE]})
+    for allow in _portions(piece.allow):
+        yield Piece(allow=allow)
+    for pem in _portions(piece.pem):
+        yield Piece(pem=pem)
     for start in range(0, len(piece.lines), PIECE):
         yield Piece(lines=piece.lines[start : start + PIECE])
+
+
+def _portions(texts: Mapping[str, V]) -> Iterator[dict[str, V]]:
+    portion: dict[str, V] = {}
+    size = 0
+    for name, text in texts.items():
+        length = len(text or "")
+        if len(portion) == PIECE or (portion and size + length > PIECE_BYTES):
+            yield portion
+            portion, size = {}, 0
+        portion[name] = text
+        size += length
+    if portion:
+        yield portion

@@ -2,6 +2,7 @@
 
 import ipaddress
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -56,3 +57,11 @@ def test_pieces_are_bounded_and_in_order() -> None:
     assert [len(part.lines) for part in parts] == [0, 0, PIECE, PIECE, 1]
     assert parts[0].allow
     assert parts[1].pem == {"h1": None}
+
+
+def test_large_certificates_are_spread_over_requests_that_nginx_takes() -> None:
+    pem = {f"h{number}": "x" * 63 + "\n" for number in range(10)}
+    large = {f"l{number}": ("x" * 63 + "\n") * 1024 for number in range(PIECE)}
+    parts = [part.pem for part in pieces(Piece(pem=pem | large))]
+    assert {host: text for part in parts for host, text in part.items()} == pem | large
+    assert max(len(msgspec.json.encode(part)) for part in parts) < 8 * 1024 * 1024
