@@ -14,6 +14,8 @@ from deis_bus.errors import Transient
 from deis_platform.database import CommitUnknown, Conflict, Database, open_database
 from deis_platform.database.faults import at_connect, mapped
 from deis_platform.groups import DatabaseSettings
+from deis_platform.migrations import LOCK, migrate
+from integration.controller_rig import OWNER
 from integration.databases import admin, fresh_database, settings_of
 from integration.servers import RunningPostgres, postgres_server, until
 
@@ -208,6 +210,25 @@ async def test_a_lock_is_held_once_and_ends_with_its_connection(db: Database) ->
         assert await second.try_lock("another")
     async with db.dedicated() as third:
         await until(lambda: third.try_lock("leader"), "the lock is free")
+
+
+async def test_who_waits_to_migrate_learns_that_its_connection_is_gone(
+    db: Database, postgres: RunningPostgres
+) -> None:
+    async with db.dedicated() as other:
+        assert await other.try_lock(LOCK)
+        holder = await other.fetchval("SELECT pg_backend_pid()")
+        name = await other.fetchval("SELECT current_database()")
+        waiting = asyncio.create_task(migrate(db, OWNER))
+        cut = f"""SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = '{name}' AND pid <> {holder} AND query LIKE '%pg_try_advisory_lock%'"""
+
+        async def gone() -> bool:
+            return bool(await admin(postgres, cut))
+
+        await until(gone, "somebody waits for the lock")
+        with pytest.raises(Transient, match="the database is away"):
+            await asyncio.wait_for(waiting, 40)
 
 
 async def test_a_notification_is_heard(db: Database) -> None:

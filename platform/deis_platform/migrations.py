@@ -32,6 +32,10 @@ class SchemaError(Exception):
     """The database's schema and this program do not go together; fit for the operator."""
 
 
+class _Busy(Transient):
+    """Another process migrates the database."""
+
+
 class Migration(msgspec.Struct, frozen=True):
     """One file."""
 
@@ -67,7 +71,8 @@ async def migrate(database: Database, package: str) -> int:
     """
     wanted = found(package)
     async with database.dedicated(seconds=0) as line:
-        await retry(lambda: _lock(line), seconds=LOCK_SECONDS, pauses=delays(0.05, ceiling=0.5))
+        pauses = delays(0.05, ceiling=0.5)
+        await retry(lambda: _lock(line), seconds=LOCK_SECONDS, faults=(_Busy,), pauses=pauses)
         await line.execute(_TABLE)
         done = await line.fetch("SELECT version, digest FROM schema_migrations ORDER BY version")
         check(wanted, {row["version"]: row["digest"] for row in done})
@@ -94,7 +99,7 @@ def check(wanted: list[Migration], applied: dict[int, str]) -> None:
 
 async def _lock(line: Dedicated) -> None:
     if not await line.try_lock(LOCK):
-        raise Transient("another process migrates the database")
+        raise _Busy("another process migrates the database")
 
 
 async def _apply(line: Dedicated, migration: Migration) -> None:
