@@ -26,7 +26,7 @@ def alive(pid: int) -> bool:
 async def until(condition: Callable[[], bool], what: str) -> None:
     """Until the outside world is so."""
     never = asyncio.Event()
-    for _ in range(2000):
+    for _ in range(6000):
         if condition():
             return
         try:

@@ -52,9 +52,9 @@ asyncio.run(main())
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition of the outside world, at most 20 s."""
+    """Wait for a condition of the outside world, at most 60 s."""
     pause = asyncio.Event()
-    for _ in range(2000):
+    for _ in range(6000):
         if condition():
             return
         try:
