@@ -27,7 +27,7 @@ PIECE_BYTES = 4 * 1024 * 1024
 """Of certificates or allow-lists in one request; nginx takes 8 MB, escapes and names included."""
 
 
-V = TypeVar("V", bound=str | None)
+V = TypeVar("V", str, str | None)
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
