@@ -95,7 +95,7 @@ class RouteTable:
         return {f for route in self._routes.values() for f in route.certificates.values() if f}
 
     def missing(self) -> set[str]:
-        """Certificates that some route named and that are not there."""
+        """Certificates that some route names and that are not there."""
         return set(self._missing)
 
     def touch(self, hosts: Iterable[str]) -> None:
@@ -168,7 +168,7 @@ class RouteTable:
 
     def _put_route(self, app: str, route: AppRoute | None) -> None:
         names = {} if route is None else self._patterns(route)
-        old = self._names.get(app, {})
+        old, before = self._names.get(app, {}), self._routes.get(app)
         for host in old.keys() - names.keys():
             self._claims[host].remove(app)
             if not self._claims[host]:
@@ -186,6 +186,8 @@ class RouteTable:
             self._routes[app] = route
             self._names[app] = names
             self._missing.update(set(route.certificates.values()) - self._certified - {""})
+        if before is not None and not self._missing.isdisjoint(before.certificates.values()):
+            self._missing &= self.fingerprints()
 
     def _patterns(self, route: AppRoute) -> dict[str, str]:
         """Pattern to the entry it came from."""

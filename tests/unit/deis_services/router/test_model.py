@@ -142,6 +142,18 @@ def test_a_name_of_its_own_answers_over_tls_only_with_a_certificate_of_its_own()
     assert held.missing() == {"f1"}
 
 
+def test_a_certificate_that_no_route_names_any_more_is_not_missing() -> None:
+    held = table()
+    both = {"x.org": "f1", "y.org": "f2"}
+    put(held, route("one", "x.org", "y.org", certificates=both))
+    put(held, route("two", "z.org", certificates={"z.org": "f2"}))
+    put(held, route("one", "x.org", "y.org", certificates={"x.org": "f3"}))
+    assert held.missing() == {"f2", "f3"}
+    held.put("app.one", None)
+    held.put("app.two", None)
+    assert held.missing() == set()
+
+
 names = st.sampled_from(["one", "two", "three"])
 changes = st.lists(
     st.one_of(
