@@ -240,6 +240,23 @@ async def test_a_notification_is_heard(db: Database) -> None:
         await asyncio.wait_for(heard.wait(), 60)
 
 
+async def test_a_cancel_while_the_line_is_closed_is_not_lost(db: Database) -> None:
+    inside, leave = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        async with db.dedicated():
+            inside.set()
+            await leave.wait()
+
+    task = asyncio.create_task(work())
+    await inside.wait()
+    leave.set()
+    await asyncio.sleep(0)  # it stands where the line ends
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_ending_the_line_from_outside_is_noticed(
     db: Database, postgres: RunningPostgres
 ) -> None:

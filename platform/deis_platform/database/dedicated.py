@@ -107,10 +107,10 @@ async def dedicated(options: Mapping[str, Any], seconds: float) -> AsyncIterator
         yield line
     finally:
         alive.cancel()
-        with suppress(asyncio.CancelledError):
-            await alive
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await connection.close()
-        except FAULTS:
-            connection.terminate()
+            await asyncio.wait({alive})
+            with suppress(*FAULTS):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await connection.close()
+        finally:
+            connection.terminate()  # nothing where it is closed by now

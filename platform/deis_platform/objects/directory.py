@@ -53,7 +53,8 @@ class DirectoryStore:
                 await _fill(file, chunks, max_bytes)
                 return await _off_loop(lambda: _settle(file, fresh, path, key))
         finally:
-            fresh.unlink(missing_ok=True)  # gone already where all went well
+            with contextlib.suppress(OSError):  # gone already where all went well
+                fresh.unlink()
 
     async def sweep(self, older_than: float = STALE_SECONDS) -> int:
         """Remove what nobody finished writing: killed writers leave it. Gives how many files."""

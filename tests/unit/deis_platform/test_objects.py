@@ -82,10 +82,11 @@ async def test_a_full_disk_is_told_apart(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 async def test_a_disk_that_fails_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: int) -> None:
+    def broken(_: object) -> None:
         raise OSError(errno.EIO, "broken")
 
     monkeypatch.setattr(os, "fsync", broken)
+    monkeypatch.setattr(os, "unlink", broken)
     with pytest.raises(Transient, match="broken"):
         await DirectoryStore(tmp_path).put("k", chunks(b"x"))
 
