@@ -231,6 +231,24 @@ async def test_a_streamed_answer_passes_as_it_comes(rig: Rig) -> None:
             assert await answer.content.read() == b"second"
 
 
+async def test_a_streamed_answer_without_length_passes_as_it_comes(rig: Rig) -> None:
+    more = asyncio.Event()
+
+    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfirst")
+        await more.wait()
+        writer.write(b"second")
+        writer.close()
+
+    async with await asyncio.start_server(stream, "127.0.0.1", rig.ports[0]):
+        await rig.put(route("blog"), upstreams("blog", Instance("one", rig.ports[0])))
+        async with rig.request("blog.localhost") as answer:
+            assert await asyncio.wait_for(answer.content.readexactly(5), 20) == b"first"
+            more.set()
+            assert await answer.content.read() == b"second"
+
+
 async def test_a_websocket_outlives_a_route_change(rig: Rig) -> None:
     async def echo(request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()
