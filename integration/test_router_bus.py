@@ -68,7 +68,10 @@ class Platform:
         """Wait until a router reports this revision, as the runtime does."""
 
         async def reported() -> bool:
-            reports = await self.reports()
+            try:
+                reports = await self.reports()
+            except Transient:
+                return False
             return bool(reports) and all(report.revision >= revision for report in reports)
 
         await until(reported, f"revision {revision} in force")

@@ -47,10 +47,7 @@ async def drop(found: Reach, asked: argparse.Namespace) -> int:
 
 
 async def everything(bus: Bus) -> list[Letter]:
-    """All dead letters, oldest first; DEAD holds a bounded number of bytes.
-
-    Raises Unavailable where the stream is not there: reading would wait for it.
-    """
+    """All dead letters, oldest first; DEAD holds a bounded number of bytes. Raises Transient."""
     if not await dead.count(bus):
         return []
     letters: list[Letter] = []

@@ -128,7 +128,7 @@ async def _of_bus(found: Reach) -> dict[str, object]:
 
 
 async def _letters(bus: Bus) -> list[Letter]:
-    """None where the controller has not made the stream yet; reading would wait for that."""
+    """None where the controller has not made the stream yet."""
     with contextlib.suppress(Transient):
         if await dead.count(bus):
             return await dead.listed(bus, limit=LETTERS)
