@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from deis_bus import subjects
 from deis_bus.contracts.http import OperationRead
 from deis_bus.jetstream import JetStreamBus
 from deis_bus.routes import AppRoute, app_key
@@ -219,6 +220,16 @@ class TestOperations(OnNats):
         assert more.answer.status == 503
         assert (await send(amber, "apps.read")).body["structure"] == {"cmd": 3}
         assert [version for version, _ in await amber.releases()] == [1, 2]
+
+    async def test_the_log_tells_of_scales_and_releases(self, amber: Controller) -> None:
+        async with amber.deps.bus.subscribe(subjects.log("amber")) as batches:
+            assert (await amber.ended(await send(amber, "apps.scale", {"cmd": 2}))).answer
+            assert (await amber.ended(await set_config(amber, A="1"))).answer
+            told = b""
+            async for batch in batches:
+                told += batch.data
+                if b"ada scaled pods cmd=2" in told and b"ada added A" in told:
+                    return
 
     async def test_a_restart_answers_with_the_new_instances(self, amber: Controller) -> None:
         before = (await send(amber, "pods.list")).body["results"]

@@ -40,6 +40,8 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     """`deploy` a release, `scale`, `restart`, `destroy`, or empty: it is done already."""
     version: int | None = None
     seconds: float = 0.0
+    line: str = ""
+    """For the application's log."""
 
 
 Beginning = Callable[[Transaction, Deps, Operation, App], Awaitable[Begun]]
@@ -136,7 +138,9 @@ async def begin_scale(tx: Transaction, deps: Deps, op: Operation, app: App) -> B
     await _want(tx, app, structure=counts, version=app.wanted_version or last.release.version)
     await _announce(tx, op, app, AppScaled(counts=counts))
     seconds = specs.deploy_seconds(last.config) + MARGIN_SECONDS
-    return Begun(status=204, drive="scale", seconds=seconds)
+    told = " ".join(f"{name}={counts[name]}" for name in asked)
+    line = f"{op.caller} scaled pods {told}"
+    return Begun(status=204, drive="scale", seconds=seconds, line=line)
 
 
 async def begin_restart(tx: Transaction, deps: Deps, op: Operation, app: App) -> Begun:
@@ -244,12 +248,13 @@ async def _deploy(
     status: int,
     body: object,
 ) -> Begun:
+    begun = Begun(status=status, body=body, version=release.version, line=release.summary)
     if build is None:
-        return Begun(status=status, body=body, version=release.version)
+        return begun
     counts = counts_for_deploy(app.structure, last.build, build)
     await _want(tx, app, structure=counts, version=release.version, procfile=build.procfile)
     seconds = specs.deploy_seconds(config) + MARGIN_SECONDS
-    return Begun(status=status, body=body, drive="deploy", version=release.version, seconds=seconds)
+    return msgspec.structs.replace(begun, drive="deploy", seconds=seconds)
 
 
 async def _want(

@@ -151,15 +151,8 @@ class Reconciler:
             return
         if not begun.drive:
             await outcome.succeed(deps, op, begun.status, {})
-        elif begun.version:
-            await deps.shipper.platform_line(
-                app.id, app.uuid, "controller", "INFO", await self._summary(app, begun.version)
-            )
-
-    async def _summary(self, app: App, version: int) -> str:
-        async with self._deps.db.transaction() as tx:
-            release = await store.release(tx, app.uuid, version)
-        return release.summary if release else f"release v{version}"
+        if begun.line:
+            await deps.shipper.platform_line(app.id, app.uuid, "controller", "INFO", begun.line)
 
     async def _drive(
         self, app: App, op: Operation, now: datetime.datetime, late: float | None
