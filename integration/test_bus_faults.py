@@ -57,7 +57,10 @@ async def stopped(server: RunningNats) -> None:
 
 
 def _stands_still(pid: int) -> bool:
-    threads = [(thread / "stat").read_text() for thread in Path(f"/proc/{pid}/task").iterdir()]
+    try:
+        threads = [(thread / "stat").read_text() for thread in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return False  # a thread has just ended
     return {stat.rpartition(")")[2].split()[0] for stat in threads} == {"T"}
 
 
@@ -221,7 +224,7 @@ async def test_deadlines_hold_where_the_client_can_get_rid_of_nothing(
     await stopped(server)
     sending: list[asyncio.Task[None]] = []
     try:
-        for _ in range(4):
+        while len([task for task in sending if not task.done()]) < 2:
             sending.append(asyncio.create_task(bus.emit("deis.log.blog", bytes(7 * 1024 * 1024))))
             await asyncio.wait(sending[-1:], timeout=0.1)
         with pytest.raises(DeadlineExceeded):
