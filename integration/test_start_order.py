@@ -33,11 +33,11 @@ ORDERS = {
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 async def test_services_start_in_any_order(tmp_path: Path, order: tuple[str, ...]) -> None:
-    plan = make(Options(port=0, https_port=0, ssh_port=0), tmp_path / "data")
     place = tmp_path / "servers"
     place.mkdir(mode=0o711)
     place.chmod(0o711)
-    with opened(plan.data):
+    open_ports = Options(port=0, https_port=0, ssh_port=0)
+    with make(open_ports, tmp_path / "data") as plan, opened(plan.data):
         certificates = plan.data / "certificates"
         certificate.ensure(
             certificates / "platform.crt", certificates / "platform.key", plan.domain

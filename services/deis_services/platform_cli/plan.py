@@ -1,17 +1,16 @@
 """One platform as a value: addresses and paths, and the environment of each service."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from deis_platform.embedded.ports import free_port
 from deis_services.platform_cli.options import Options
 from deis_services.platform_cli.services import SERVICES
-
-SLICE = 500
-SLICES = 19
-FIRST_PORT = 20_000
+from deis_services.platform_cli.slices import port_slice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +38,16 @@ class Plan:
         return f"ssh://git@{self.domain}:{self.ssh_port}"
 
 
-def make(options: Options, data: Path) -> Plan:
-    """Ports that were left open are chosen now."""
+@contextmanager
+def make(options: Options, data: Path) -> Iterator[Plan]:
+    """Ports that were left open are chosen now; those of instances are ours until the block ends."""
     http_port = options.port or free_port(options.host)
+    with contextlib.ExitStack() as stack:
+        ports = options.runtime_ports or stack.enter_context(port_slice(http_port))
+        yield _plan(options, data, http_port, ports)
+
+
+def _plan(options: Options, data: Path, http_port: int, runtime_ports: str) -> Plan:
     return Plan(
         data=data,
         host=options.host,
@@ -51,14 +57,8 @@ def make(options: Options, data: Path) -> Plan:
         gateway_port=free_port(),
         artifacts_port=free_port(),
         domain=options.domain or "localhost",
-        runtime_ports=options.runtime_ports or _slice(http_port),
+        runtime_ports=runtime_ports,
     )
-
-
-def _slice(http_port: int) -> str:
-    """Platforms side by side have other HTTP ports, so mostly other ports for instances too."""
-    first = FIRST_PORT + http_port % SLICES * SLICE
-    return f"{first}-{first + SLICE - 1}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

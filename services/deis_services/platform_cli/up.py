@@ -55,8 +55,8 @@ def up(options: Options, environ: Mapping[str, str], door: Door) -> int:
             contextlib.closing(PlatformLog(folder.log_file, sys.stderr)) as stream,
         ):
             logs.set_up(level=options.log_level, stream=cast("TextIO", stream))
-            with asyncio.Runner(loop_factory=new_loop) as runner:
-                platform = Up(options, make(options, data), folder, environ, door)
+            with make(options, data) as plan, asyncio.Runner(loop_factory=new_loop) as runner:
+                platform = Up(options, plan, folder, environ, door)
                 runner.run(platform.run(started))
     except ServerFailed as fault:
         screen.complain(str(fault))
