@@ -64,6 +64,10 @@ async def postgres_server(folder: Path) -> AsyncIterator[RunningPostgres]:
     """PostgreSQL with its data in `folder`."""
     password = secret_file(folder, "postgres-password")
     program = Postgres(folder / "postgres", binaries.postgres(), password, postgres_owner())
+    await program.prepare()
+    # What a kill leaves behind lies with the system; only a power cut would need the disk.
+    with (program.cluster / "postgresql.conf").open("a") as settings:
+        settings.write("fsync = off\n")
     async with (
         Keeper(folder, "postgres-keeper") as keeper,
         serving(program, keeper, folder) as server,

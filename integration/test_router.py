@@ -49,8 +49,9 @@ async def test_routes_change_without_a_reload(rig: Rig) -> None:
 async def test_hosts_are_completed_and_wildcards_match(rig: Rig) -> None:
     async with Instance("one", rig.ports[0]) as one, Instance("two", rig.ports[101]) as two:
         await rig.serve("blog", one, hosts=("blog", "www.example.com", "*.example.com"))
-        await rig.serve("deep", two, hosts=("*.deep.example.com",))
+        await rig.serve("deep", two, hosts=("*.deep.example.com", "*.test"))
         for host, name in {
+            "any.test": "two",
             "BLOG.localhost:99": "one",
             "www.example.com": "one",
             "a.b.example.com": "one",

@@ -15,8 +15,8 @@ from deis_bus.routes import AppRoute, Upstreams
 API = "deis"
 """The label of the platform's own API; no application gets it."""
 POOL_ADDRESS = "127.0.0.1"
-NAME = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+NAME = re.compile(rf"(\*|{LABEL.pattern})(\.{LABEL.pattern})+")
 MAX_HOST = 253
 MAX_INSTANCES = 512
 
