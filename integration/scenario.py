@@ -142,8 +142,9 @@ class Scenario:
         self.say("Read its logs")
         await self.page("Hello from v2")
         async with asyncio.timeout(60):  # a line is on its way for some 50 ms
-            while not await self._says("page served", "deis", "logs"):
-                pass
+            for text in ("page served", "scaled pods web=3"):
+                while not await self._says(text, "deis", "logs"):
+                    pass
         await self.person.types("deis", "logs", "-n", "20", says=f"{NAME}[web.v2.")
 
     async def configure(self) -> None:
