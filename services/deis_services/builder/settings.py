@@ -10,7 +10,7 @@ from deis_platform.groups import (
     ObjectsSettings,
     PlatformSettings,
 )
-from deis_platform.settings import Address, env
+from deis_platform.settings import Address, count, duration, env
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,27 +26,49 @@ class Settings:
         "DEIS_BUILDER_ADDRESS", Address("127.0.0.1", 2222), help="where git over SSH listens"
     )
     folder: Path = env("DEIS_BUILDER_FOLDER", help="host keys and bare repositories")
-    builds_at_once: int = env("DEIS_BUILDS_AT_ONCE", 2, help="builds this worker runs in parallel")
+    builds_at_once: int = env(
+        "DEIS_BUILDS_AT_ONCE", 2, parse=count, help="builds this worker runs in parallel"
+    )
     artifacts_url: str = env(
         "DEIS_ARTIFACTS_URL", "http://127.0.0.1:8088", help="where builds fetch and put objects"
     )
     git: str = env("DEIS_GIT", "git", help="the git to run")
-    connections: int = env("DEIS_BUILDER_CONNECTIONS", 200, help="SSH connections at most")
+    connections: int = env(
+        "DEIS_BUILDER_CONNECTIONS", 200, parse=count, help="SSH connections at most"
+    )
     login_seconds: float = env(
-        "DEIS_BUILDER_LOGIN_SECONDS", 30.0, help="time to show a key in before the door closes"
+        "DEIS_BUILDER_LOGIN_SECONDS",
+        30.0,
+        parse=duration,
+        help="time to show a key in before the door closes",
     )
     stall_seconds: float = env(
-        "DEIS_BUILDER_STALL_SECONDS", 60.0, help="silence after which a push is given up"
+        "DEIS_BUILDER_STALL_SECONDS",
+        60.0,
+        parse=duration,
+        help="silence after which a push is given up",
     )
     alive_seconds: float = env(
-        "DEIS_BUILDER_ALIVE_SECONDS", 10.0, help="silence after which a waiting push shows `...`"
+        "DEIS_BUILDER_ALIVE_SECONDS",
+        10.0,
+        parse=duration,
+        help="silence after which a waiting push shows `...`",
     )
     archive_seconds: float = env(
-        "DEIS_BUILDER_ARCHIVE_SECONDS", 300.0, help="time to pack the pushed tree in"
+        "DEIS_BUILDER_ARCHIVE_SECONDS",
+        300.0,
+        parse=duration,
+        help="time to pack the pushed tree in",
     )
     poll_seconds: float = env(
-        "DEIS_BUILDER_POLL_SECONDS", 5.0, help="how often a worker looks for work by itself"
+        "DEIS_BUILDER_POLL_SECONDS",
+        5.0,
+        parse=duration,
+        help="how often a worker looks for work by itself",
     )
     clean_seconds: float = env(
-        "DEIS_BUILDER_CLEAN_SECONDS", 600.0, help="how often what is left of gone apps is removed"
+        "DEIS_BUILDER_CLEAN_SECONDS",
+        600.0,
+        parse=duration,
+        help="how often what is left of gone apps is removed",
     )

@@ -9,8 +9,9 @@ from deis_platform.groups import (
     LogSettings,
     ObjectsSettings,
     PlatformSettings,
+    one_of,
 )
-from deis_platform.settings import env, size
+from deis_platform.settings import count, duration, env, size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,36 +30,56 @@ class Settings:
         "DEIS_ARTIFACTS_URL", "http://127.0.0.1:8088", help="where runtimes fetch slugs"
     )
     registration_mode: str = env(
-        "DEIS_REGISTRATION_MODE", "enabled", help="enabled, admin_only or disabled (api.md 3.2)"
+        "DEIS_REGISTRATION_MODE",
+        "enabled",
+        parse=one_of("enabled", "admin_only", "disabled"),
+        help="enabled, admin_only or disabled (api.md 3.2)",
     )
-    deploys_at_once: int = env("DEIS_DEPLOYS_AT_ONCE", 8, help="apps reconciled in parallel")
+    deploys_at_once: int = env(
+        "DEIS_DEPLOYS_AT_ONCE", 8, parse=count, help="apps reconciled in parallel"
+    )
     turn_seconds: float = env("DEIS_TURN_SECONDS", 30.0, help="how long a write waits for its turn")
-    lease_seconds: float = env("DEIS_LEASE_SECONDS", 30.0, help="lease of a push")
+    lease_seconds: float = env("DEIS_LEASE_SECONDS", 30.0, parse=duration, help="lease of a push")
     queue_seconds: float = env(
-        "DEIS_QUEUE_SECONDS", 900.0, help="how long a push waits for a worker"
+        "DEIS_QUEUE_SECONDS", 900.0, parse=duration, help="how long a push waits for a worker"
     )
     pack_bytes: int = env("DEIS_PACK_LIMIT", "1GB", parse=size, help="pack of one push")
     slug_bytes: int = env("DEIS_SLUG_LIMIT", "1GB", parse=size, help="one slug or source")
     slugs_kept: int = env(
-        "DEIS_SLUGS_KEPT", 20, help="newest successful releases that can be rolled back to"
+        "DEIS_SLUGS_KEPT",
+        20,
+        parse=count,
+        help="newest successful releases that can be rolled back to",
     )
-    build_seconds: float = env("DEIS_BUILD_SECONDS", 900.0, help="time of one build")
+    build_seconds: float = env(
+        "DEIS_BUILD_SECONDS", 900.0, parse=duration, help="time of one build"
+    )
     build_output_bytes: int = env(
         "DEIS_BUILD_OUTPUT_LIMIT", "10MB", parse=size, help="output of one build"
     )
     config_bytes: int = env(
         "DEIS_CONFIG_LIMIT", "512KB", parse=size, help="configuration of an application"
     )
-    instances: int = env("DEIS_INSTANCES_LIMIT", 1000, help="instances of one process type")
-    logins_per_minute: int = env(
-        "DEIS_LOGINS_PER_MINUTE", 10, help="logins of one user from one address"
+    instances: int = env(
+        "DEIS_INSTANCES_LIMIT", 1000, parse=count, help="instances of one process type"
     )
-    events_days: float = env("DEIS_EVENTS_DAYS", 30.0, help="events kept, in table and stream")
+    logins_per_minute: int = env(
+        "DEIS_LOGINS_PER_MINUTE", 10, parse=count, help="logins of one user from one address"
+    )
+    events_days: float = env(
+        "DEIS_EVENTS_DAYS", 30.0, parse=duration, help="events kept, in table and stream"
+    )
     events_bytes: int = env("DEIS_EVENTS_LIMIT", "2GB", parse=size, help="events on the bus")
-    buildlogs_days: float = env("DEIS_BUILDLOGS_DAYS", 7.0, help="output of builds kept")
+    buildlogs_days: float = env(
+        "DEIS_BUILDLOGS_DAYS", 7.0, parse=duration, help="output of builds kept"
+    )
     buildlogs_bytes: int = env("DEIS_BUILDLOGS_LIMIT", "1GB", parse=size, help="output of builds")
-    dead_days: float = env("DEIS_DEAD_DAYS", 30.0, help="messages kept that nobody could handle")
+    dead_days: float = env(
+        "DEIS_DEAD_DAYS", 30.0, parse=duration, help="messages kept that nobody could handle"
+    )
     dead_bytes: int = env(
         "DEIS_DEAD_LIMIT", "256MB", parse=size, help="messages that nobody could handle"
     )
-    resync_seconds: float = env("DEIS_RESYNC_SECONDS", 30.0, help="period of the full comparison")
+    resync_seconds: float = env(
+        "DEIS_RESYNC_SECONDS", 30.0, parse=duration, help="period of the full comparison"
+    )

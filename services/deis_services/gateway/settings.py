@@ -9,7 +9,7 @@ from deis_platform.groups import (
     ObjectsSettings,
     PlatformSettings,
 )
-from deis_platform.settings import Address, env, size
+from deis_platform.settings import Address, count, duration, env, size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,10 @@ class Settings:
         "DEIS_ARTIFACTS_ADDRESS", Address("127.0.0.1", 8088), help="where slugs are served"
     )
     deadline_seconds: float = env(
-        "DEIS_REQUEST_SECONDS", 30.0, help="how long a request on the bus may take"
+        "DEIS_REQUEST_SECONDS", 30.0, parse=duration, help="how long a request on the bus may take"
     )
     body_bytes: int = env("DEIS_BODY_LIMIT", "2MB", parse=size, help="body of a request")
     artifact_bytes: int = env("DEIS_SLUG_LIMIT", "1GB", parse=size, help="one slug or source")
-    streams: int = env("DEIS_GATEWAY_STREAMS", 1000, help="streams open at the same time")
+    streams: int = env(
+        "DEIS_GATEWAY_STREAMS", 1000, parse=count, help="streams open at the same time"
+    )

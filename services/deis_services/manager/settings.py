@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from deis_bus.contracts.components import COMPONENTS
 from deis_platform.groups import BusSettings, HealthSettings, LogSettings
-from deis_platform.settings import env
+from deis_platform.settings import duration, env
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,4 +19,6 @@ class Settings:
         (*COMPONENTS, "runtime"),
         help="what should run; without runtime on Kubernetes",
     )
-    interval_seconds: float = env("DEIS_MANAGER_SECONDS", 5.0, help="between two looks")
+    interval_seconds: float = env(
+        "DEIS_MANAGER_SECONDS", 5.0, parse=duration, help="between two looks"
+    )

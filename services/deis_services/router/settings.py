@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deis_platform.groups import BusSettings, HealthSettings, LogSettings, PlatformSettings
-from deis_platform.settings import Address, env, size, span
+from deis_platform.settings import Address, count, env, size, span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,12 @@ class Settings:
     certificate: str = env("DEIS_ROUTER_CERTIFICATE", "", help="platform certificate, PEM file")
     key: str = env("DEIS_ROUTER_KEY", "", help="its key; without both a self-signed one is made")
     nginx: str = env("DEIS_NGINX", "", help="nginx to run; empty: the one of the wheel")
-    workers: int = env("DEIS_ROUTER_WORKERS", 1, help="nginx worker processes")
+    workers: int = env("DEIS_ROUTER_WORKERS", 1, parse=count, help="nginx worker processes")
     idle_seconds: int = env(
-        "DEIS_ROUTER_IDLE_SECONDS", 1300, help="silence after which a connection is given up"
+        "DEIS_ROUTER_IDLE_SECONDS",
+        1300,
+        parse=count,
+        help="silence after which a connection is given up",
     )
     body_bytes: int = env(
         "DEIS_ROUTER_BODY_LIMIT", "1GB", parse=size, help="body of an application's request; 0: any"
