@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,47 @@ def test_a_python_application(store: Objects, tmp_path: Path) -> None:
     assert "Unchanged" in second.output
     assert store.puts.count(CACHE) == 1
     assert runs(second.slug, "python -c 'import humanize; print(humanize.ordinal(3))'") == "3rd"
+
+
+def test_an_application_that_lists_itself_for_editing(store: Objects, tmp_path: Path) -> None:
+    project = """
+        [project]
+        name = "own"
+        version = "1"
+        [build-system]
+        requires = []
+        build-backend = "backend"
+        backend-path = ["."]
+        """
+    # Builds wheels with one module; for editing, with the path of its source.
+    backend = """
+        import os, zipfile
+        def build_wheel(folder, settings=None, metadata=None, editable=False):
+            with zipfile.ZipFile(os.path.join(folder, "own-1-py3-none-any.whl"), "w") as wheel:
+                if editable:
+                    wheel.writestr("own.pth", os.path.abspath("src"))
+                else:
+                    wheel.write("src/own.py", "own.py")
+                head = "Metadata-Version: 2.1\\nName: own\\nVersion: 1\\n"
+                wheel.writestr("own-1.dist-info/METADATA", head)
+                tag = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+                wheel.writestr("own-1.dist-info/WHEEL", tag)
+                wheel.writestr("own-1.dist-info/RECORD", "")
+            return "own-1-py3-none-any.whl"
+        def build_editable(folder, settings=None, metadata=None):
+            return build_wheel(folder, editable=True)
+        """
+    files: dict[str, str | bytes] = {
+        "Procfile": "web: python -m own\n",
+        "requirements.txt": "-e .\n",
+        "pyproject.toml": textwrap.dedent(project),
+        "backend.py": textwrap.dedent(backend),
+        "src/own.py": "word = 'found'\n",
+    }
+    built = build(store, tmp_path / "one", files)
+    assert built.code == 0, built.output
+    shutil.rmtree(tmp_path / "one" / "work")
+    assert runs(built.slug, "python -c 'import own; print(own.word)'") == "found"
 
 
 def runs(slug: Path, command: str) -> str:

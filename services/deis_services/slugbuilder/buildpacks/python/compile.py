@@ -76,6 +76,8 @@ class Compile:
         self.environ = _like_pip(os.environ) | {
             "UV_CACHE_DIR": str(cache / "uv"),
             "UV_LINK_MODE": "copy",
+            # What is installed for editing leads to this very folder, which is gone when it runs.
+            "UV_NO_EDITABLE": "1",
             "UV_NO_PROGRESS": "1",
             "UV_PYTHON_INSTALL_DIR": str(build.parent / "pythons"),
             "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",
