@@ -10,6 +10,7 @@ import msgspec
 
 from deis_bus import users
 from deis_bus.automation import Automation
+from deis_platform.embedded.errors import ServerFailed
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,12 +37,17 @@ class Book:
         self._path = data / "secrets" / "automations.json"
 
     def read(self) -> dict[str, Kept]:
-        """All of them, by name."""
+        """All of them, by name. Raises ServerFailed for a file that is damaged."""
         try:
             raw = self._path.read_bytes()
         except FileNotFoundError:
             return {}
-        return {kept.name: kept for kept in msgspec.json.decode(raw, type=list[Kept])}
+        try:
+            return {kept.name: kept for kept in msgspec.json.decode(raw, type=list[Kept])}
+        except msgspec.DecodeError as fault:
+            raise ServerFailed(
+                f"{self._path} is damaged ({fault}): restore it or remove it"
+            ) from None
 
     @contextmanager
     def changed(self) -> Iterator[dict[str, Kept]]:

@@ -64,6 +64,7 @@ async def collect(found: Reach, free: FreeBytes = free_bytes) -> Evidence:
         min_free_bytes=_min_free_bytes(found),
         taken=() if found.ready or not local else await asyncio.to_thread(_taken, found),
         expected=_expected(found),
+        outside=found.outside,
     )
     parts = await asyncio.gather(_of_bus(found), _of_database(found))
     changes = {name: value for part in parts for name, value in part.items()}

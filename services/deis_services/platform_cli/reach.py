@@ -37,6 +37,19 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the platform's NATS is its own, and its users ours to write."""
         return not self.options.nats_url and "nats" in self.ready.get("pids", {"nats": 0})
 
+    @property
+    def embedded_postgres(self) -> bool:
+        """The same for its PostgreSQL."""
+        return not self.options.database_url and "postgres" in self.ready.get(
+            "pids", {"postgres": 0}
+        )
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """The servers that are somebody else's."""
+        own = {"nats": self.embedded_nats, "postgres": self.embedded_postgres}
+        return tuple(name for name, ours in own.items() if not ours)
+
     def bus(self) -> BusSettings:
         """As operator. Raises ServerFailed when there is no platform and no outside NATS."""
         if not self.embedded_nats:
@@ -50,8 +63,7 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         if self.options.database_url:
             return load(DatabaseSettings, self.environ)
         ready = self._running()
-        own = "postgres" in ready["pids"]
-        secret = str(self.data / "secrets" / "postgres") if own else ""
+        secret = str(self.data / "secrets" / "postgres") if self.embedded_postgres else ""
         password = secret or self.environ.get("DEIS_DATABASE_PASSWORD_FILE", "")
         return DatabaseSettings(url=str(ready["database"]), password_file=password)
 

@@ -44,6 +44,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     nats_url: str = ""
     database: str | None = None
     """The same for PostgreSQL."""
+    outside: tuple[str, ...] = ()
+    """Which of `nats` and `postgres` are not the platform's own: their logs lie elsewhere."""
     database_url: str = ""
     pending: tuple[str, ...] = ()
     """Migrations that were not applied."""
@@ -52,6 +54,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     components: tuple[Component, ...] = ()
     expected: tuple[str, ...] = ()
     dead: tuple[Letter, ...] = ()
+
+
+ASKING = {"nats": "nats server check connection -s", "postgres": "pg_isready -d"}
+"""What asks a server of somebody else whether it is there."""
 
 
 def findings(found: Evidence) -> list[Finding]:
@@ -130,11 +136,12 @@ def servers_away(found: Evidence) -> Iterable[Finding]:
         ("postgres", found.database_url, found.database),
     ):
         if why:
+            log = f"tail -n 50 {shlex.quote(f'{found.data}/logs/{name}.log')}"
             yield Finding(
                 component=name,
                 problem="it does not answer",
                 evidence=f"{url}: {why}",
-                command=f"tail -n 50 {shlex.quote(f'{found.data}/logs/{name}.log')}",
+                command=f"{ASKING[name]} {shlex.quote(url)}" if name in found.outside else log,
             )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deis_platform.embedded.errors import ServerFailed
 from deis_services.platform_cli.automation import needed
 from deis_services.platform_cli.automations import Book, Kept
 
@@ -24,6 +25,12 @@ def test_what_was_written_is_read(book: Book, tmp_path: Path) -> None:
     assert Book(tmp_path).read() == {"bot": BOT}
     file = tmp_path / "secrets" / "automations.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_damaged_file_is_told(book: Book, tmp_path: Path) -> None:
+    (tmp_path / "secrets" / "automations.json").write_text('[{"name": "bo')
+    with pytest.raises(ServerFailed, match=r"automations\.json is damaged"):
+        book.read()
 
 
 def fail(book: Book) -> None:

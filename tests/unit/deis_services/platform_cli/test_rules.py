@@ -101,6 +101,13 @@ def test_servers_that_do_not_answer() -> None:
     assert "postgres.log" in database.command
 
 
+def test_servers_of_somebody_else_are_asked_where_they_are() -> None:
+    away = {"nats": "no answer within a second", "database": "refused"}
+    bus, database = found(**away, outside=("nats", "postgres"), components=(), expected=())
+    assert bus.command == "nats server check connection -s nats://127.0.0.1:4222"
+    assert database.command == "pg_isready -d postgresql://127.0.0.1/deis"
+
+
 def test_pending_migrations_and_a_newer_schema() -> None:
     pending = one(pending=("0002_more.sql",))
     assert pending.evidence == "not applied: 0002_more.sql"
