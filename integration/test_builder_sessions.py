@@ -250,13 +250,12 @@ class TestDoor(WithController):
         async with platform.builder(nats, alive_seconds=0.1):
             ada = await platform.person("ada")
             blog = await ada.app("blog")
-            platform.runtime.script("hold", app="blog")
+            platform.runtime.script("hold", app="blog", reason="nothing listens")
             push = await ada.starts("git", "push", ada.url("blog"), "main", folder=blog)
             if push.stdout is None:
                 raise TypeError("no pipe")
             await push.stdout.readuntil(b"Launching App...")
-            await push.stdout.readuntil(b"\x1b[1G...")
-            await until(lambda: bool(platform.runtime.applied), "what is held to be ready")
+            await push.stdout.readuntil(b"\x1b[1G... web: nothing listens ")
             platform.runtime.make_ready("blog")
             rest, _ = await push.communicate()
             assert b"Done, blog:v2 deployed" in rest

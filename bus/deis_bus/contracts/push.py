@@ -93,6 +93,8 @@ class PushRead(msgspec.Struct, frozen=True):
     """Where is this push now?"""
 
     push: str
+    why: bool = False
+    """Also what its release waits for, as the runtime sees it."""
 
 
 class PushState(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +112,8 @@ class PushState(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     stages: dict[str, float] = {}
     """Seconds per stage so far: receive, queue, build, release, deploy."""
+    waiting: str = ""
+    """Where asked: why an instance of the release is not ready yet, for the user."""
 
 
 FINAL = ("released", "failed", "superseded", "closed")

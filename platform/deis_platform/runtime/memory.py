@@ -91,7 +91,7 @@ class MemoryRuntime:
         """From now on specs with that app, release, slug or image (empty: any) behave so.
 
         `never`: starts, and fails once the deploy timeout is over. `crash`: fails at once with
-        `reason`. `hold`: starts and waits for `make_ready`. `refuse`: apply raises Refused 400
+        `reason`. `hold`: starts, says `reason`, waits for `make_ready`. `refuse`: apply raises Refused 400
         with `reason`. The newest script that fits counts.
         """
         self._rules.append(_Rule(behaviour, app, release, artifact, reason))
@@ -261,6 +261,11 @@ class MemoryRuntime:
             self._settle(taken)
         elif rule.behaviour == "crash":
             self._fail(taken, rule.reason or "it crashed")
+        elif rule.behaviour == "hold":
+            taken.current = [
+                one if one.state == "up" else msgspec.structs.replace(one, reason=rule.reason)
+                for one in taken.current
+            ]
         elif rule.behaviour == "never":
             late = f"not ready within {spec.deploy_timeout_seconds:g} s"
             taken.timer = asyncio.get_running_loop().call_later(

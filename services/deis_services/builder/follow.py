@@ -16,6 +16,7 @@ from deis_services.builder import render
 
 LOOK_SECONDS = 3.0
 """How often the push is read where no event tells of it."""
+READ_SECONDS = 10.0
 LAST_SECONDS = 2.0
 """How long the end of the output may come after the outcome."""
 Show = Callable[[bytes], Awaitable[None]]
@@ -40,12 +41,12 @@ class Screen:
         rest = self._framing.rest()
         await self._say(rest + self._framing.lines("".join(f"{t}\n" for t in texts).encode()))
 
-    async def keep_alive(self) -> None:
-        """For ever: a line whenever nothing was said for long."""
+    async def keep_alive(self, why: Callable[[], Awaitable[str]]) -> None:
+        """For ever: a line whenever nothing was said for long, with what is waited for."""
         while True:
             silent = asyncio.get_running_loop().time() - self._spoke
             if silent >= self._alive_seconds:
-                await self.lines(render.ALIVE)
+                await self.lines(f"{render.ALIVE} {await why()}".rstrip())
                 silent = 0.0
             await asyncio.sleep(self._alive_seconds - silent)
 
@@ -72,7 +73,7 @@ class Follower:
     async def outcome(self, stop: asyncio.Event) -> bool:
         """Show everything; whether it was deployed. Ends early, with a sentence, on `stop`."""
         await self._screen.lines(render.STARTING)
-        parts = (self._output(), self._screen.keep_alive(), self._events())
+        parts = (self._output(), self._screen.keep_alive(self._why), self._events())
         tasks = [asyncio.create_task(part) for part in parts]
         final = asyncio.create_task(self._final())
         stopping = asyncio.create_task(stop.wait())
@@ -166,9 +167,15 @@ class Follower:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._nudge.wait()
 
-    async def _read(self) -> PushState:
+    async def _why(self) -> str:
+        with contextlib.suppress(Transient):
+            return (await self._read(why=True)).waiting
+        return ""
+
+    async def _read(self, *, why: bool = False) -> PushState:
+        asked = PushRead(self._push.push, why)
         try:
-            return await call(self._bus, PUSH_READ, PushRead(self._push.push), seconds=10.0)
+            return await call(self._bus, PUSH_READ, asked, seconds=READ_SECONDS)
         except Refused as fault:
             # The row goes with its application.
             gone = fault.code == 404

@@ -4,12 +4,14 @@ The unfinished row of an app is the lock, across replicas. Whoever holds a row r
 a lost lease closes a row that was receiving and gives a building one to another worker.
 """
 
+import contextlib
 from typing import Any
 
 import msgspec
 
 from deis_bus.clock import new_id
 from deis_bus.contracts import push as contract
+from deis_bus.contracts.runtime import AppRef
 from deis_bus.errors import Refused, Transient
 from deis_bus.events import Event
 from deis_bus.events.builds import BuildFailed, BuildStarted, PushClosed, PushReceived
@@ -164,6 +166,7 @@ class Pushes:
             row = await tx.fetchrow(f"{PUSH} WHERE p.uuid = $1::uuid", question.push)
         if row is None:
             raise Refused(404, "No Push matches the given query.")
+        asked = question.why and row["state"] == "releasing"
         return contract.PushState(
             push=str(row["uuid"]),
             number=row["number"],
@@ -175,7 +178,18 @@ class Pushes:
             version=row["version"],
             reason=row["reason"],
             stages=msgspec.json.decode(row["stages"]),
+            waiting=await self._waiting(row) if asked else "",
         )
+
+    async def _waiting(self, row: Any) -> str:
+        """What an instance that is not up says of itself; empty where nothing is known."""
+        app = AppRef(app=row["app_id"], appuuid=str(row["app"]))
+        with contextlib.suppress(Transient, Refused):
+            status = await self._deps.runtime.status(app)
+            for one in status.instances:
+                if one.release == status.release and one.state != "up" and one.reason:
+                    return f"{one.type}: {one.reason}"
+        return ""
 
     async def take(self, question: contract.BuildTake, _: Context) -> contract.BuildTask:
         """Give the oldest waiting push to a worker, with a lease; an empty task when there is none."""
