@@ -25,6 +25,7 @@ from deis_bus.contracts.push import PUSH_RENEW, PushRenew
 from deis_bus.contracts.runtime import AppSpec
 from deis_bus.errors import Refused, Transient
 from deis_bus.jetstream import JetStreamBus, connect
+from deis_bus.ports import Bus
 from deis_bus.routes import app_key
 from deis_bus.rpc import call
 from deis_bus.streams import BUCKETS, ROUTES, STREAMS
@@ -306,7 +307,7 @@ async def test_a_hung_database_is_waited_for(alone: Controller, servers: Any) ->
     await set_config(alone, A="1")
 
 
-async def _routed(bus: JetStreamBus) -> bool:
+async def _routed(bus: Bus) -> bool:
     try:
         return await bus.keys(ROUTES).get(app_key("amber")) is not None
     except Transient:
