@@ -187,7 +187,7 @@ async def test_wrong_settings_are_all_named(data: Path) -> None:
 
 async def test_a_second_platform_on_the_same_data_is_refused(data: Path) -> None:
     async with platform_up(data, environ={"DEIS_SERVICES": "router"}) as platform:
-        assert await refused(data) == [
+        assert await refused(data, "--port", str(platform.port)) == [
             f"deis-platform: data folder {data} is in use by another platform"
             f" (process {platform.process.pid})"
         ]

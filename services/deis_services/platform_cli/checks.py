@@ -24,7 +24,8 @@ def problems(options: Options, data: Path) -> list[str]:
         *_interpreter(options),
         *_servers(options),
         *folder.problems(data),
-        *_ports(options),
+        # Whoever uses the folder has the ports as well, which would only repeat it.
+        *(() if folder.in_use(data) else _ports(options)),
     ]
 
 
