@@ -66,7 +66,11 @@ class Attempt:
         tasks = (build, kept, stopping)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return build.result() if build.done() else "left"
+            if build.done():
+                return build.result()
+            if kept.done():
+                log.warning("the build is no longer ours", why=kept.result())
+            return "left"
         finally:
             unfinished = not build.done()
             for task in tasks:

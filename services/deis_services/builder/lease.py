@@ -11,8 +11,8 @@ from deis_platform.logs import get_logger
 log = get_logger(__name__)
 
 
-async def keep(bus: Bus, held: PushRenew, lease_seconds: float) -> None:
-    """Renew at a third of the lease's time; returns once the row is no longer ours.
+async def keep(bus: Bus, held: PushRenew, lease_seconds: float) -> str:
+    """Renew at a third of the lease's time; once the row is no longer ours, gives why.
 
     While nobody answers it goes on, sooner than otherwise: one answer that does not come must
     not cost the lease, and an outage takes no row away.
@@ -25,8 +25,7 @@ async def keep(bus: Bus, held: PushRenew, lease_seconds: float) -> None:
         try:
             await call(bus, PUSH_RENEW, held, seconds=period)
         except Refused as fault:
-            log.info("the push is no longer ours", push=held.push, fault=fault.detail)
-            return
+            return fault.detail
         except Transient as fault:
             log.info("the lease waits to be renewed", push=held.push, fault=str(fault))
             pause = period / 5
