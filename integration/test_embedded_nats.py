@@ -48,7 +48,7 @@ async def let_in(url: str, user: str, password: str) -> bool:
     """Whether the server takes this user."""
     try:
         client = await connect(url, user=user, password=password)
-    except NatsError:
+    except (NatsError, ConnectionResetError):  # its refusal may get lost with the connection
         return False
     await client.close()
     return True
