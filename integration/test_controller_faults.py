@@ -151,7 +151,8 @@ class TestSteps(OnNats):
                 assert end.state == ("failed" if kind == "failing" else "succeeded"), step
                 await self._once(second, app, kind)
             step += 1
-        assert step > 6, "the operation was cut off between its steps"
+        # Whether the moment after its last transaction is one more depends on who is faster.
+        assert step > 5, "the operation was cut off between its steps"
 
     async def _once(self, made: Controller, app: str, kind: str) -> None:
         told = [event[0] for event in await made.api.events() if event[1] == app]
