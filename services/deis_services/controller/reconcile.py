@@ -174,11 +174,9 @@ class Reconciler:
             if op.push:
                 self._clean(op.app)
             return NOW
-        overdue = op.deadline is not None and now > op.deadline
-        if overdue and told:
-            # It was away, or is another one, and begins only now: so does the time it has.
+        if told:
             await self._begin_anew(op)
-            return SECOND_LOOK
+        overdue = not told and op.deadline is not None and now > op.deadline
         reason = status.failure or ("the deploy timed out" if overdue else "")
         if reason:
             await outcome.fail(self._deps, op, self._failure(app, op, reason))
@@ -186,9 +184,14 @@ class Reconciler:
         return min(SECOND_LOOK, late or SECOND_LOOK)
 
     async def _begin_anew(self, op: Operation) -> None:
+        """A runtime that was away, or is another one, begins only now: so does the time it has.
+
+        The row decides, for the one that was read may be old; a first start changes nothing.
+        """
         async with self._deps.db.transaction() as tx:
             await tx.execute(
-                "UPDATE operations SET deadline = now() + (deadline - started) WHERE id = $1::uuid",
+                """UPDATE operations SET deadline = now() + (deadline - started)
+                   WHERE id = $1::uuid AND started < now() - interval '2 seconds'""",
                 op.id,
             )
 
