@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import functools
 import random
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from aiohttp import web
 from deis_bus.ports import Entry
 from deis_bus.routes import AppRoute, Upstreams, app_key, upstreams_key
 from deis_platform.embedded import binaries
-from deis_platform.embedded.ports import free_port
+from deis_platform.embedded.ports import claim, free_port
 from deis_services.router.nginx import open_files, worker_user
 from deis_services.router.parts import Plan, Router, router
 from deis_services.router.render import Layout
@@ -34,14 +33,9 @@ def pool() -> range:
     starts = list(range(10_500, 19_000, POOL))
     random.shuffle(starts)
     for start in starts:
-        claim = socket.socket(socket.AF_UNIX)
-        try:
-            claim.bind(f"\0router-rig-{start}")
-        except OSError:
-            claim.close()
-            continue
-        claim.detach()  # held until this process ends
-        return range(start, start + POOL)
+        if held := claim(f"router-rig-{start}"):
+            held.detach()  # held until this process ends
+            return range(start, start + POOL)
     raise RuntimeError("every pool of ports is taken")
 
 

@@ -61,16 +61,28 @@ def check_free(host: str, port: int, setting: str) -> None:
             raise ServerFailed(f"port {port} on {host} {what}: choose another, {setting}") from None
 
 
+def claim(name: str) -> socket.socket | None:
+    """A name that the kernel gives to one process at a time and frees however that one ends.
+
+    It is ours while the socket is open; None where another has it, or off Linux.
+    """
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind(f"\0{name}")
+    except OSError:
+        held.close()
+        return None
+    return held
+
+
 def _claimed(port: int) -> bool:
     """Take a name of the port that only one process can have; False where another one has it."""
     if sys.platform != "linux":
         return True
-    with socket.socket(socket.AF_UNIX) as claim:
-        try:
-            claim.bind(f"\0deis-port-{port}")
-        except OSError:
-            return False
-        _claims.append(claim.detach())
+    held = claim(f"deis-port-{port}")
+    if held is None:
+        return False
+    _claims.append(held.detach())
     if len(_claims) > CLAIMS:
         os.close(_claims.popleft())
     return True

@@ -91,8 +91,8 @@ class MemoryRuntime:
         """From now on specs with that app, release, slug or image (empty: any) behave so.
 
         `never`: starts, and fails once the deploy timeout is over. `crash`: fails at once with
-        `reason`. `hold`: starts, says `reason`, waits for `make_ready`. `refuse`: apply raises Refused 400
-        with `reason`. The newest script that fits counts.
+        `reason`. `hold`: starts, says `reason`, waits for `make_ready`. `refuse`: apply raises
+        Refused 400 with `reason`. The newest script that fits counts.
         """
         self._rules.append(_Rule(behaviour, app, release, artifact, reason))
 

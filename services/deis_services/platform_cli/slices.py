@@ -1,9 +1,10 @@
 """Ports of instances: platforms side by side have other ones (DESIGN 8)."""
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from deis_platform.embedded.ports import claim
 
 SLICE = 500
 SLICES = 19
@@ -23,21 +24,10 @@ def port_slice(wished: int, claims: str = CLAIMS) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         turns = (number % SLICES for number in range(wished, wished + SLICES))
         for number in turns:
-            if claim := _claim(f"{claims}-{FIRST_PORT + number * SLICE}"):
-                stack.enter_context(claim)
+            if held := claim(f"{claims}-{FIRST_PORT + number * SLICE}"):
+                stack.enter_context(held)
                 break
         else:
             number = wished
         first = FIRST_PORT + number * SLICE
         yield f"{first}-{first + SLICE - 1}"
-
-
-def _claim(name: str) -> socket.socket | None:
-    """A name that the kernel gives to one process at a time and frees however that one ends."""
-    claim = socket.socket(socket.AF_UNIX)
-    try:
-        claim.bind(f"\0{name}")
-    except OSError:
-        claim.close()
-        return None
-    return claim
