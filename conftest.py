@@ -14,11 +14,14 @@ if "HYPOTHESIS_PROFILE" in os.environ:
     settings.load_profile(os.environ["HYPOTHESIS_PROFILE"])
 
 
-def pytest_asyncio_loop_factories(
-    config: pytest.Config, item: pytest.Item
-) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Tests run on the loop that the platform runs on."""
-    return {"platform": new_loop}
+@pytest.fixture(scope="session")
+def _asyncio_loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Tests run on the loop that the platform runs on.
+
+    In place of pytest-asyncio's own fixture: its hook for the same gives every test a parameter,
+    and so ends the servers of the session (`nats`, `postgres`, `platform`) after each test.
+    """
+    return new_loop
 
 
 LONG_SECONDS = 150

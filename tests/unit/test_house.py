@@ -5,6 +5,7 @@
 """
 
 import ast
+import asyncio
 import platform
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from deis_platform.runner import new_loop
 
 HOUSE = Path(__file__).resolve().parents[2]
 ROOMS = {
@@ -117,3 +120,12 @@ def test_the_locked_dependencies_have_hashes_and_name_no_index() -> None:
     assert names
     assert all("==" in line and line.endswith("\\") for line in names)
     assert [line for line in lines if "://" in line or line.startswith("--")] == []
+
+
+async def test_tests_run_on_the_platforms_loop_and_leave_the_servers_of_the_session_up(
+    request: pytest.FixtureRequest,
+) -> None:
+    fresh = new_loop()
+    fresh.close()
+    assert type(asyncio.get_running_loop()) is type(fresh)
+    assert not hasattr(request.node, "callspec"), "a parameter ends `nats` and `postgres` each time"
