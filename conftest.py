@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from deis_platform.runner import new_loop
 
+pytest.register_assert_rewrite("tests.behaviour")  # suites that others inherit tell values too
 settings.register_profile("deep", max_examples=5_000, deadline=None)
 if "HYPOTHESIS_PROFILE" in os.environ:
     settings.load_profile(os.environ["HYPOTHESIS_PROFILE"])

@@ -19,6 +19,7 @@ class OnNats:
         async with connect(nats.url, "controller") as bus:
             await until(bus.ready, "the server")
             await wipe(bus)
+            await until(lambda: _gone(nats), "the old streams are off the disk")
             await until(lambda: _made(bus), "streams of this test")
             yield bus
 
@@ -29,8 +30,12 @@ class OnNats:
             yield other
 
 
+def _gone(nats: RunningNats) -> bool:
+    """The server deletes files after it has said that it did; a stream made meanwhile finds them."""
+    return not nats.streams.exists() or not any(nats.streams.iterdir())
+
+
 async def _made(bus: JetStreamBus) -> bool:
-    # The server deletes files after it has said that it did, and stumbles over them.
     try:
         await bus.ensure(STREAMS, BUCKETS)
     except Transient:

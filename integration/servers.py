@@ -24,6 +24,12 @@ class RunningNats(msgspec.Struct, frozen=True):
     program: Nats
     server: Server
 
+    @property
+    def streams(self) -> Path:
+        """Where it keeps its streams, a folder each."""
+        configuration = Path(self.program.command()[-1])
+        return configuration.parent / "store" / "jetstream" / "$G" / "streams"
+
 
 class RunningPostgres(msgspec.Struct, frozen=True):
     """A PostgreSQL server with one empty database."""
