@@ -18,8 +18,7 @@ class OnNats:
     async def bus(self, nats: RunningNats) -> AsyncIterator[JetStreamBus]:
         async with connect(nats.url, "controller") as bus:
             await until(bus.ready, "the server")
-            await wipe(bus)
-            await until(lambda: _gone(nats), "the old streams are off the disk")
+            await wipe(bus, nats)
             await until(lambda: _made(bus), "streams of this test")
             yield bus
 
@@ -43,8 +42,9 @@ async def _made(bus: JetStreamBus) -> bool:
     return True
 
 
-async def wipe(bus: JetStreamBus) -> None:
-    """Delete every stream with its consumers and buckets."""
+async def wipe(bus: JetStreamBus, nats: RunningNats) -> None:
+    """Delete every stream with its consumers and buckets; returns once they are off the disk."""
     listed = await bus.request("$JS.API.STREAM.NAMES", b"", {}, 5.0)
     for name in msgspec.json.decode(listed.data)["streams"] or []:
         await bus.request(f"$JS.API.STREAM.DELETE.{name}", b"", {}, 5.0)
+    await until(lambda: _gone(nats), "the old streams are off the disk")

@@ -189,7 +189,7 @@ async def test_an_outside_server_is_told_what_to_grant(tmp_path: Path, nats: Run
     )
     (data / "secrets").mkdir(parents=True)
     async with connect(nats.url, "controller") as bus:
-        await wipe(bus)
+        await wipe(bus, nats)
         await bus.ensure((EVENTS,), ())
         added = await typed(data, "automation", "add", "bot", environ=environ)
         assert added.code == 0, added.text
