@@ -1,0 +1,25 @@
+"""The one door to the Kubernetes API server: requests, server-side apply, mirrors, attach, logs."""
+
+from deis_platform.kubernetes import kinds
+from deis_platform.kubernetes.client import Kubernetes, Listing, Object, open_kubernetes
+from deis_platform.kubernetes.faults import Conflict, Forbidden, Gone, NotFound
+from deis_platform.kubernetes.kinds import Kind
+from deis_platform.kubernetes.mirror import Mirror
+from deis_platform.kubernetes.views import Meta, Owner, View
+
+__all__ = [
+    "Conflict",
+    "Forbidden",
+    "Gone",
+    "Kind",
+    "Kubernetes",
+    "Listing",
+    "Meta",
+    "Mirror",
+    "NotFound",
+    "Object",
+    "Owner",
+    "View",
+    "kinds",
+    "open_kubernetes",
+]

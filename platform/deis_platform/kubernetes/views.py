@@ -1,0 +1,37 @@
+"""What every view of an object begins with; what a view does not name is dropped at decoding."""
+
+import msgspec
+
+
+class Owner(msgspec.Struct, frozen=True, rename="camel"):
+    """An entry of `ownerReferences`."""
+
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+class Meta(msgspec.Struct, frozen=True, rename="camel"):
+    """An object's metadata, as far as we look."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: str = ""
+    deletion_timestamp: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: tuple[Owner, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, or the name alone."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class View(msgspec.Struct, frozen=True, rename="camel"):
+    """The metadata alone; the base of other views."""
+
+    metadata: Meta = Meta()
