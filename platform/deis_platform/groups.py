@@ -52,10 +52,19 @@ class DatabaseSettings:
 class ObjectsSettings:
     """Where sources, slugs and caches are kept."""
 
-    url: str = env("DEIS_OBJECTS_URL", help="object store, e.g. file:///var/lib/deis/objects")
+    url: str = env(
+        "DEIS_OBJECTS_URL",
+        help="object store: file:///FOLDER, or s3://BUCKET with or without /PREFIX",
+    )
     min_free_bytes: int = env(
         "DEIS_MIN_FREE_DISK", "1GB", parse=size, help="free disk below which pushes are refused"
     )
+    endpoint: str = env("DEIS_S3_ENDPOINT", "", help="URL of the S3 server; empty: Amazon's")
+    region: str = env("DEIS_S3_REGION", "us-east-1", help="region of the bucket")
+    key_file: str = env(
+        "DEIS_S3_KEY_FILE", "", help="file that holds the access key; empty: as AWS clients find it"
+    )
+    secret_file: str = env("DEIS_S3_SECRET_FILE", "", help="file that holds its secret key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +92,61 @@ class LogSettings:
 
     format: str = env("DEIS_LOG_FORMAT", "plain", parse=one_of(*FORMATS), help="plain or json")
     level: str = env("DEIS_LOG_LEVEL", "info", parse=one_of(*LEVELS), help=", ".join(LEVELS))
+
+
+RUNTIMES = ("local", "kubernetes")
+PULL_POLICIES = {"always": "Always", "ifnotpresent": "IfNotPresent", "never": "Never"}
+
+
+def pull_policy(text: str) -> str:
+    """Reads a pull policy in any spelling."""
+    if text.lower() not in PULL_POLICIES:
+        raise ValueError(f"expected one of {', '.join(PULL_POLICIES.values())}")
+    return PULL_POLICIES[text.lower()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesSettings:
+    """Where the API server is, and which namespace is ours."""
+
+    kubeconfig: str = env(
+        "DEIS_KUBECONFIG", "", help="kubeconfig file; empty: the pod's own service account"
+    )
+    namespace: str = env("DEIS_POD_NAMESPACE", "deis", help="namespace of the platform")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeSettings:
+    """Where applications and builds run (DESIGN 6)."""
+
+    kind: str = env("DEIS_RUNTIME", "local", parse=one_of(*RUNTIMES), help="local or kubernetes")
+    build_namespace: str = env(
+        "DEIS_BUILD_NAMESPACE", "deis-builds", help="namespace of build pods"
+    )
+    stack_image: str = env(
+        "DEIS_STACK_IMAGE", "deis/stack:latest", help="image that builds and runs slugs"
+    )
+    pull_policy: str = env(
+        "DEIS_IMAGE_PULL_POLICY",
+        "IfNotPresent",
+        parse=pull_policy,
+        help="of applications and builds: Always, IfNotPresent, Never",
+    )
+    build_selector: str = env(
+        "DEIS_BUILD_NODE_SELECTOR", "", help="nodes of build pods: key=value, by comma"
+    )
+    build_memory_bytes: int = env(
+        "DEIS_BUILD_MEMORY", "2GB", parse=size, help="memory limit of a build pod"
+    )
+    build_cpus: float = env("DEIS_BUILD_CPUS", 2.0, parse=duration, help="CPU limit of a build pod")
+    stop_delay_seconds: int = env(
+        "DEIS_STOP_DELAY_SECONDS",
+        3,
+        parse=count,
+        help="between the end of a pod's route and its SIGTERM",
+    )
+    quota: str = env(
+        "DEIS_NAMESPACE_QUOTA",
+        "",
+        help="spec of a ResourceQuota for every application's namespace, JSON",
+    )
