@@ -10,9 +10,9 @@ import aiohttp
 from deis_bus.contracts.runtime import Artifact
 from deis_bus.errors import Refused, Transient
 from deis_platform import process
+from deis_platform import slugs as unpacking
 from deis_platform.retry import retry
 from deis_platform.trees import remove_tree
-from deis_services.runtime import extract
 
 CHUNK = 256 * 1024
 FETCH_SECONDS = 30.0
@@ -82,7 +82,7 @@ async def _store(content: aiohttp.StreamReader, archive: Path, limit_bytes: int)
 
 
 async def _extract(archive: Path, folder: Path) -> None:
-    argv = (sys.executable, "-I", "-S", "-E", extract.__file__, archive, folder)
+    argv = (sys.executable, "-I", "-S", "-E", unpacking.__file__, archive, folder)
     try:
         done = await process.run(argv, env={}, seconds=EXTRACT_SECONDS)
     except process.ProcessError as fault:
@@ -90,7 +90,7 @@ async def _extract(archive: Path, folder: Path) -> None:
     if done.returncode == 0:
         return
     said = printable(done.stdout) or f"The slug cannot be unpacked (code {done.returncode})"
-    if done.returncode == extract.LATER:
+    if done.returncode == unpacking.LATER:
         raise Transient(said)
     raise Refused(400, said)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deis_services.runtime import extract
+from deis_platform import slugs
 
 Edit = Callable[[tarfile.TarInfo], None]
 
@@ -30,7 +30,7 @@ def unpacked(folder: Path, *entries: tuple[tarfile.TarInfo, bytes], **bounds: in
     with tarfile.open(archive, "w:gz") as tar:
         for member, data in entries:
             tar.addfile(member, io.BytesIO(data))
-    extract.extract(str(archive), str(place), **bounds)
+    slugs.extract(str(archive), str(place), **bounds)
     return place
 
 
@@ -65,56 +65,56 @@ def test_links_inside_are_kept(tmp_path: Path) -> None:
     "target", ["/etc/passwd", "../outside", "a/../../outside", "..", "deep/up/../../.."]
 )
 def test_a_link_leading_out_is_refused(tmp_path: Path, target: str) -> None:
-    with pytest.raises(extract.BadSlug, match="link leading out"):
+    with pytest.raises(slugs.BadSlug, match="link leading out"):
         unpacked(tmp_path, entry("deep/file", b""), link("deep/up", "."), link("leak", target))
 
 
 def test_links_that_lead_out_together_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(extract.BadSlug, match="link leading out"):
+    with pytest.raises(slugs.BadSlug, match="link leading out"):
         unpacked(tmp_path, entry("a/b/f", b""), link("short", "."), link("leak", "short/../x"))
 
 
 @pytest.mark.parametrize("name", ["/etc/cron.d/x", "../x", "a/../../x"])
 def test_a_path_leading_out_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(extract.BadSlug, match="path leading out"):
+    with pytest.raises(slugs.BadSlug, match="path leading out"):
         unpacked(tmp_path, entry(name, b"x"))
     assert not (tmp_path / "x").exists()
 
 
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
-    with pytest.raises(extract.BadSlug):
+    with pytest.raises(slugs.BadSlug):
         unpacked(tmp_path, link("d", "../outside"), entry("d/x", b"x"))
     assert not list((tmp_path / "outside").iterdir())
 
 
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
 def test_devices_and_pipes_are_refused(tmp_path: Path, kind: bytes) -> None:
-    with pytest.raises(extract.BadSlug, match="device or pipe"):
+    with pytest.raises(slugs.BadSlug, match="device or pipe"):
         unpacked(tmp_path, entry("dev", type=kind))
 
 
 @pytest.mark.parametrize("mode", [0o4755, 0o2755])
 def test_setuid_is_refused(tmp_path: Path, mode: int) -> None:
-    with pytest.raises(extract.BadSlug, match="setuid"):
+    with pytest.raises(slugs.BadSlug, match="setuid"):
         unpacked(tmp_path, entry("su", b"x", mode=mode))
 
 
 def test_a_hard_link_out_or_to_nothing_is_refused(tmp_path: Path) -> None:
     for target in ("../slug.tgz", "/etc/passwd", "nothing"):
-        with pytest.raises(extract.BadSlug):
+        with pytest.raises(slugs.BadSlug):
             unpacked(tmp_path, link("x", target, tarfile.LNKTYPE))
         os.rmdir(tmp_path / "slug")
 
 
 def test_too_many_and_too_large(tmp_path: Path) -> None:
     files = [entry(f"f{number}", b"12345") for number in range(4)]
-    with pytest.raises(extract.BadSlug, match="too much"):
+    with pytest.raises(slugs.BadSlug, match="too much"):
         unpacked(tmp_path / ".", *files, max_files=3)
 
 
 def test_too_large(tmp_path: Path) -> None:
-    with pytest.raises(extract.BadSlug, match="too much"):
+    with pytest.raises(slugs.BadSlug, match="too much"):
         unpacked(tmp_path, entry("f", b"12345"), max_bytes=4)
 
 
@@ -122,5 +122,5 @@ def test_too_large(tmp_path: Path) -> None:
 def test_what_is_no_archive(tmp_path: Path, data: bytes) -> None:
     archive = tmp_path / "slug.tgz"
     archive.write_bytes(data)
-    with pytest.raises(extract.BadSlug, match="not a gzip tar archive"):
-        extract.extract(str(archive), str(tmp_path / "slug"))
+    with pytest.raises(slugs.BadSlug, match="not a gzip tar archive"):
+        slugs.extract(str(archive), str(tmp_path / "slug"))

@@ -1,10 +1,11 @@
-"""Unpacks a slug: run as `python -I -S -E extract.py ARCHIVE FOLDER`; FOLDER must not exist yet.
-
-A program of its own, so that a bomb costs only its own memory. Exit code 0: all is there, and
-read-only. 1: the slug is not one that may run; the sentence is on standard output. 75: this
-machine could not (disk full); again later.
+"""Unpacks a slug, on the standard library alone: what starts in an app's container does it too.
 
 Nothing is written through a link: links are made last, and then each must end inside.
+
+On one machine it is run as `python -I -S -E slugs.py ARCHIVE FOLDER`; FOLDER must not exist yet. A
+program of its own, so that a bomb costs only its own memory. Exit code 0: all is there, and
+read-only. 1: the slug is not one that may run; the sentence is on standard output. 75: this
+machine could not (disk full); again later.
 """
 
 import errno
@@ -14,12 +15,16 @@ import shutil
 import sys
 import tarfile
 
+TYPE_CHECKING = False  # importing typing would double the time of a start
+if TYPE_CHECKING:
+    from typing import IO
+
 MAX_FILES = 300_000
 MAX_BYTES = 4 * 1024 * 1024 * 1024
 MAX_MEMORY = 512 * 1024 * 1024
 REFUSED, LATER = 1, 75
 MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE)
-FOLDER_MODE = 0o555
+CLOSED, OPEN = 0o555, 0o755
 SPECIAL_BITS = 0o7000
 CHUNK = 256 * 1024
 
@@ -48,17 +53,35 @@ def main(words: list[str]) -> int:
 def extract(
     archive: str, folder: str, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES
 ) -> None:
-    """Unpack a gzip tar into a new folder. Raises BadSlug, OSError."""
+    """Unpack a gzip tar into a new folder, read-only. Raises BadSlug, OSError."""
     os.mkdir(folder, 0o700)
+    with open(archive, "rb") as source:
+        unpack(source, folder, max_files, max_bytes, CLOSED)
+    for place, _, _ in os.walk(folder, topdown=False):
+        os.chmod(place, CLOSED)
+
+
+def unpack(
+    source: "IO[bytes]",
+    folder: str,
+    max_files: int = MAX_FILES,
+    max_bytes: int = MAX_BYTES,
+    mode: int = OPEN,
+) -> None:
+    """Unpack a gzip tar that is read once, front to back, into an empty folder.
+
+    Files get as much of `mode` as they had: OPEN leaves them their owner's, CLOSED is for reading
+    only. Raises BadSlug, OSError; then the folder holds a part.
+    """
     links: dict[str, str] = {}
     files = size = 0
     try:
-        with tarfile.open(archive, "r|gz") as tar:
+        with tarfile.open(fileobj=source, mode="r|gz") as tar:
             for member in tar:
                 files, size = files + 1, size + max(0, member.size)
                 if files > max_files or size > max_bytes:
                     raise BadSlug("The slug holds too much: too many files, or too large ones")
-                _member(tar, member, folder, links)
+                _member(tar, member, folder, links, mode)
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as fault:
         raise BadSlug(f"The slug is not a gzip tar archive: {fault}") from fault
     except OSError as fault:
@@ -66,11 +89,10 @@ def extract(
             raise BadSlug(f"The slug is not a gzip tar archive: {fault}") from fault
         raise
     _link(links, folder)
-    _close(folder)
 
 
 def _member(
-    tar: tarfile.TarFile, member: tarfile.TarInfo, folder: str, links: dict[str, str]
+    tar: tarfile.TarFile, member: tarfile.TarInfo, folder: str, links: dict[str, str], mode: int
 ) -> None:
     path = _inside(member.name, folder)
     if not (member.issym() or member.isdir()) and member.mode & SPECIAL_BITS:
@@ -85,7 +107,7 @@ def _member(
     if member.issym():
         links[path] = member.linkname
     elif member.isreg():
-        _file(tar, member, path)
+        _file(tar, member, path, mode)
     elif member.islnk():
         _hard_link(member, path, folder)
     else:
@@ -101,12 +123,12 @@ def _inside(name: str, folder: str) -> str:
 
 def _folder(path: str, name: str) -> None:
     try:
-        os.makedirs(path, 0o700, exist_ok=True)
+        os.makedirs(path, OPEN, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise BadSlug(f"The slug replaces a file with a folder: {name}") from None
 
 
-def _file(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
+def _file(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str, mode: int) -> None:
     source = tar.extractfile(member)
     if source is None:
         raise BadSlug(f"The slug holds a file without content: {member.name}")
@@ -115,7 +137,7 @@ def _file(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
     with os.fdopen(os.open(path, flags, 0o600), "wb") as out:
         shutil.copyfileobj(source, out, CHUNK)
-        os.fchmod(out.fileno(), 0o555 if member.mode & 0o100 else 0o444)
+        os.fchmod(out.fileno(), mode if member.mode & 0o100 else mode & ~0o111)
     os.utime(path, (member.mtime, member.mtime))
 
 
@@ -142,11 +164,6 @@ def _link(links: dict[str, str], folder: str) -> None:
             raise BadSlug(
                 f"The slug holds a link leading out: {os.path.relpath(path, folder)} -> {target}"
             )
-
-
-def _close(folder: str) -> None:
-    for place, _, _ in os.walk(folder, topdown=False):
-        os.chmod(place, FOLDER_MODE)
 
 
 if __name__ == "__main__":
