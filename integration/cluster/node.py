@@ -1,0 +1,155 @@
+"""The node as tests see it: `running_node()`, and what a running node is made of."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from integration.cluster import containers
+from integration.cluster.binaries import programs
+from integration.cluster.cleanup import clean
+from integration.cluster.commands import inside, run
+from integration.cluster.errors import ClusterError
+from integration.cluster.layout import (
+    BASE_IMAGE,
+    HOST_ADDRESS,
+    NODE_ADDRESS,
+    REGISTRY,
+    Layout,
+    node_layout,
+)
+from integration.cluster.locks import node_lock
+from integration.cluster.start import bring_up
+from integration.cluster.state import load
+from integration.cluster.watchdog import ROOT
+
+OWNED_SECONDS = 3 * 3600.0
+_UP_SECONDS = 4 * 3600.0
+_PUSH_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A running node, ours or that of $KUBECONFIG."""
+
+    kubeconfig: Path
+    binaries: Path
+    layout: Layout | None
+    """None for a cluster that is not ours: what needs the node itself raises ClusterError."""
+    registry: str = REGISTRY
+    """host:port of the image registry, as kubelet, pods and tests name it."""
+    base_image: str = BASE_IMAGE
+    """An image with bash and Python that pods can run."""
+    address: str = NODE_ADDRESS
+    """Where NodePorts and host ports answer."""
+    host_address: str = HOST_ADDRESS
+    """Where pods reach what a test serves on 0.0.0.0."""
+
+    @property
+    def kubectl(self) -> Path:
+        """The program."""
+        return self.binaries / "kubectl"
+
+    @property
+    def helm(self) -> Path:
+        """The program; give it HELM_*_HOME of its own."""
+        return self.binaries / "helm"
+
+    @property
+    def own(self) -> Layout:
+        """The folder of our node. Raises ClusterError when the cluster is another."""
+        if self.layout is None:
+            raise ClusterError("this needs the node of integration/cluster, not that of KUBECONFIG")
+        return self.layout
+
+    def kube(self, *words: str | Path, text: str = "", seconds: float = 60.0) -> str:
+        """What kubectl prints. Raises ClusterError when it ends with a fault."""
+        env = os.environ | {"KUBECONFIG": str(self.kubeconfig)}
+        return run(self.kubectl, *words, text=text, env=env, seconds=seconds).stdout
+
+    def get(self, *words: str) -> dict[str, object]:
+        """`kubectl get` as an object."""
+        found: dict[str, object] = json.loads(self.kube("get", *words, "-o", "json"))
+        return found
+
+    def load_image(self, archive: Path) -> None:
+        """Give the node every image of an OCI archive, under the names in it."""
+        containers.load_image(self.own, archive)
+
+    def push_image(self, archive: Path, name: str, credentials: str = "") -> str:
+        """Put an OCI archive into the registry as `name` (path:tag); the name to pull it by.
+
+        `credentials` is USER:PASSWORD.
+        """
+        target = f"{self.registry}/{name}"
+        who = ["--dest-creds", credentials] if credentials else []
+        options = ["--insecure-policy", "copy", "--dest-tls-verify=false", *who]
+        run(
+            "skopeo",
+            *options,
+            f"oci-archive:{archive}",
+            f"docker://{target}",
+            seconds=_PUSH_SECONDS,
+        )
+        return target
+
+    def inside(self, *argv: str | Path) -> list[str | Path]:
+        """The same program in the node's network."""
+        return inside(self.own.net, argv)
+
+
+def up(owner: int | None, seconds: float) -> None:
+    """Bring the node up unless it is; whoever finds one leaves its owner as it is."""
+    layout = node_layout()
+    with node_lock():
+        if not is_up(layout):
+            bring_up(layout, owner=owner, seconds=seconds, say=lambda line: print(line, flush=True))
+
+
+def down() -> bool:
+    """End the node; False when there was none."""
+    with node_lock():
+        return clean(node_layout())
+
+
+def is_up(layout: Layout) -> bool:
+    """Whether all of the node's programs run."""
+    state = load(layout)
+    return (
+        state is not None
+        and state.ready
+        and all(program.alive() for program in state.processes.values())
+    )
+
+
+@contextmanager
+def running_node() -> Iterator[Node]:
+    """The cluster of $KUBECONFIG, else the node that is up, else one for as long as this takes.
+
+    A node that we start belongs to this process: it ends with it, however that ends. It is
+    started by a process of its own, so none of its programs is our child. Raises ClusterError.
+    """
+    if given := os.environ.get("KUBECONFIG"):
+        yield Node(Path(given), programs(), layout=None)
+        return
+    layout = node_layout()
+    found = is_up(layout)
+    if not found:
+        _start_for(os.getpid())
+    try:
+        yield Node(layout.kubeconfig(), programs(), layout)
+    finally:
+        if not found:
+            down()
+
+
+def _start_for(owner: int) -> None:
+    argv = [sys.executable, "-m", "integration.cluster", "up", "--owner", str(owner)]
+    env = os.environ | {"PYTHONSAFEPATH": ""}
+    done = subprocess.run(argv, cwd=ROOT, env=env, timeout=_UP_SECONDS, check=False)
+    if done.returncode:
+        raise ClusterError("the test node did not come up; it said why above")
