@@ -28,9 +28,13 @@ def app_line(
     app: str, process_type: str, release: int, instance: str, text: str, time: str = ""
 ) -> str:
     """`<time> <app>[<type>.v<release>.<suffix>]: <text>`."""
+    return f"{time or stamp()} {source(app, process_type, release, instance)}: {text}"
+
+
+def source(app: str, process_type: str, release: int, instance: str) -> str:
+    """Who prints, as a line tells it: `<app>[<type>.v<release>.<suffix>]`."""
     suffix = log_suffix(instance)
-    source = f"{process_type}.v{release}" + (f".{suffix}" if suffix else "")
-    return f"{time or stamp()} {app}[{source}]: {text}"
+    return f"{app}[{process_type}.v{release}" + (f".{suffix}]" if suffix else "]")
 
 
 def platform_text(service: str, level: str, text: str) -> str:

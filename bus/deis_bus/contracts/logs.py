@@ -3,6 +3,10 @@
 A batch travels on `deis.log.<app>` as text: finished lines joined by a newline, each
 `<time> <app>[<type>.<version>.<suffix>]: <text>` or `<time> deis[<service>]: <LEVEL> <text>`;
 header `appuuid` tells whose they are. Batches hold at most 100 lines or 50 ms.
+
+Who reads lines that stay readable (a file on a node) numbers them: header `log-source` names where
+they come from, `log-first` is the number of the batch's first line there. A line keeps its number
+however often it is sent, so that what is sent again after a fault is not shown twice.
 """
 
 import msgspec
@@ -10,6 +14,8 @@ import msgspec
 from deis_bus.rpc import Empty, Method
 
 APPUUID = "appuuid"
+SOURCE = "log-source"
+FIRST = "log-first"
 MAX_LINES = 100
 MAX_DELAY_SECONDS = 0.05
 MAX_LINE_BYTES = 16 * 1024

@@ -5,14 +5,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from deis_bus import subjects
-from deis_bus.contracts.logs import APPUUID, MAX_LINES
+from deis_bus.contracts.logs import APPUUID, FIRST, MAX_LINES, SOURCE
 from deis_bus.errors import Transient
 from deis_bus.ports import Bus, Received
 from deis_platform.logs import get_logger
 from deis_platform.retry import delays
 from deis_platform.runner import wait_for_stop
+from deis_services.logger.seen import Seen
 
 log = get_logger(__name__)
+
+MAX_DIGITS = 15
+"""Of a line's number."""
 
 
 class Sink(Protocol):
@@ -32,6 +36,7 @@ class Collector:
         """Taken so far."""
         self.refused = 0
         """Batches that were not what the contract says, so far."""
+        self.seen = Seen()
         self._bus = bus
         self._sinks = sinks
 
@@ -64,6 +69,12 @@ class Collector:
         if not appuuid or len(lines) > MAX_LINES:
             self.refused += 1
             return
+        if source := batch.headers.get(SOURCE, ""):
+            first = batch.headers.get(FIRST, "")
+            if not (first.isascii() and first.isdigit() and len(first) <= MAX_DIGITS):
+                self.refused += 1
+                return
+            lines = self.seen.fresh(f"{appuuid}/{source}", int(first), lines)
         self.lines += len(lines)
         for sink in self._sinks:
             sink.take(appuuid, lines)

@@ -147,6 +147,9 @@ class Figures:
             ("log_evicted_lines", "given up for the limit"): lambda: logger.rings.evicted,
             ("log_unread_lines", "lost by slow followers"): lambda: logger.followers.lost,
             ("log_refused_batches", "without identity"): lambda: logger.collector.refused,
+            ("log_doubled_lines", "sent again, not taken again"): (
+                lambda: logger.collector.seen.doubles
+            ),
             ("log_lost_batches", "dropped by the bus"): lambda: bus.counts.slow_consumers,
         }
         self._read = [(metrics.gauge(*named), number) for named, number in read.items()]
