@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from deis_platform.settings import Address, address, count, duration, env, size
 
@@ -18,6 +19,14 @@ def one_of(*words: str) -> Callable[[str], str]:
         return text.lower()
 
     return parse
+
+
+def plain_url(text: str) -> str:
+    """An http or https URL without user and password, or nothing; raises ValueError."""
+    url = urlsplit(text)
+    if text and (url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc):
+        raise ValueError("expected http://HOST:PORT or https://HOST, without user or password")
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +68,20 @@ class ObjectsSettings:
     min_free_bytes: int = env(
         "DEIS_MIN_FREE_DISK", "1GB", parse=size, help="free disk below which pushes are refused"
     )
-    endpoint: str = env("DEIS_S3_ENDPOINT", "", help="URL of the S3 server; empty: Amazon's")
-    region: str = env("DEIS_S3_REGION", "us-east-1", help="region of the bucket")
-    key_file: str = env(
+    s3_endpoint: str = env(
+        "DEIS_S3_ENDPOINT", "", parse=plain_url, help="URL of the S3 server; empty: Amazon's"
+    )
+    s3_region: str = env("DEIS_S3_REGION", "us-east-1", help="region of the bucket")
+    s3_key_file: str = env(
         "DEIS_S3_KEY_FILE", "", help="file that holds the access key; empty: as AWS clients find it"
     )
-    secret_file: str = env("DEIS_S3_SECRET_FILE", "", help="file that holds its secret key")
+    s3_secret_file: str = env("DEIS_S3_SECRET_FILE", "", help="file that holds its secret key")
+    s3_seconds: float = env(
+        "DEIS_S3_SECONDS",
+        30.0,
+        parse=duration,
+        help="silence of the S3 server after which a request is given up",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ async with open_objects(settings.objects) as objects:
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from deis_bus.errors import Transient
 from deis_platform.groups import ObjectsSettings
@@ -22,6 +21,7 @@ from deis_platform.objects.port import (
     TooLarge,
     check_key,
 )
+from deis_platform.objects.where import check_settings
 
 __all__ = [
     "BadKey",
@@ -32,17 +32,29 @@ __all__ = [
     "StoreFull",
     "TooLarge",
     "check_key",
+    "check_settings",
     "open_objects",
 ]
 
 
 @asynccontextmanager
-async def open_objects(settings: ObjectsSettings) -> AsyncIterator[ObjectStore]:
-    """The store that the settings name. Raises ValueError for a URL that is not `file:///…`."""
-    url = urlsplit(settings.url)
-    if url.scheme != "file" or url.netloc not in ("", "localhost") or not url.path.startswith("/"):
-        raise ValueError("DEIS_OBJECTS_URL: expected file:///FOLDER")
-    store = DirectoryStore(Path(unquote(url.path)), min_free_bytes=settings.min_free_bytes)
-    with suppress(Transient):
-        await store.sweep()
-    yield store
+async def open_objects(
+    settings: ObjectsSettings, *, prepare: bool = True
+) -> AsyncIterator[ObjectStore]:
+    """The store that the settings name, cleared of what killed writers left.
+
+    With `prepare` False it is only looked at. Raises ValueError as `check_settings` does.
+    """
+    place = check_settings(settings)
+    if isinstance(place, Path):
+        store = DirectoryStore(place, min_free_bytes=settings.min_free_bytes)
+        if prepare:
+            with suppress(Transient):
+                await store.sweep()
+        yield store
+        return
+    # Only who has a bucket carries the library (decisions/0017).
+    from deis_platform.objects.s3 import open_s3
+
+    async with open_s3(settings, *place, prepare=prepare) as bucket:
+        yield bucket

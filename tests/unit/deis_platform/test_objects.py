@@ -187,7 +187,20 @@ async def test_no_cancel_closes_a_file_that_a_thread_still_uses(
     assert used[0] == 3
 
 
-@pytest.mark.parametrize("url", ["", "s3://bucket", "file://host/x", "file:relative", "/plain"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "s3://",
+        "s3://B",
+        "s3://bucket/a//b",
+        "s3://u:p@bucket",
+        "s3://bucket?x=y",
+        "file://host/x",
+        "file:relative",
+        "/plain",
+    ],
+)
 async def test_urls_that_name_no_folder(url: str) -> None:
     with pytest.raises(ValueError, match="DEIS_OBJECTS_URL"):
         async with open_objects(ObjectsSettings(url=url)):
