@@ -1,10 +1,11 @@
-"""`python -m integration.cluster up|down|status`; `watch` is the watchdog's own."""
+"""`python -m integration.cluster up|down|status`; `watch` and `attend` are the node's own."""
 
 import argparse
+import asyncio
 import sys
 import time
 
-from integration.cluster import node, watchdog
+from integration.cluster import attendant, node, watchdog
 from integration.cluster.errors import ClusterError
 from integration.cluster.layout import node_layout
 from integration.cluster.state import load
@@ -15,7 +16,7 @@ _HOUR = 3600.0
 def main() -> int:
     """Do what is asked; 1 on a fault, and for `status` when there is no node."""
     parser = argparse.ArgumentParser(prog="python -m integration.cluster", description=__doc__)
-    parser.add_argument("verb", choices=("up", "down", "status", "watch"))
+    parser.add_argument("verb", choices=("up", "down", "status", "watch", "attend"))
     parser.add_argument("--owner", type=int, help="the node ends when this process does")
     parser.add_argument("--hours", type=float, default=node.OWNED_SECONDS / _HOUR)
     asked = parser.parse_args()
@@ -25,6 +26,8 @@ def main() -> int:
         elif asked.verb == "watch":
             watchdog.watch(node_layout())
             return 0
+        elif asked.verb == "attend":
+            asyncio.run(attendant.attend(node_layout()))
         elif asked.verb == "down":
             print("the node is down" if node.down() else "there is no node")
             return 0
@@ -40,7 +43,7 @@ def _status() -> int:
     if state is None:
         print("there is no node")
         return 1
-    for name, one in state.processes.items():
+    for name, one in state.programs.items():
         print(f"{name:24} {one.pid:>8} {'runs' if one.alive() else 'ENDED'}")
     print(f"ends in {(state.ends_at - time.time()) / _HOUR:.1f} h at the latest")
     print(f"KUBECONFIG={layout.kubeconfig()}")

@@ -63,7 +63,7 @@ def write_all(layout: Layout) -> None:
     """Authorities, the API server's certificates, the key of tokens, and all kubeconfigs.
 
     In `layout.pki`: NAME.crt and NAME.key for `ca`, `front-ca`, `apiserver`, `kubelet-client`,
-    `front-proxy`; and `tokens.key`, which signs service account tokens.
+    `front-proxy`, `admin`; and `tokens.key`, which signs service account tokens.
     """
     layout.pki.mkdir(mode=0o700)
     layout.kubeconfig().parent.mkdir(mode=0o700)
@@ -75,14 +75,16 @@ def write_all(layout: Layout) -> None:
         "kubelet-client": _signed(authority, "kube-apiserver-kubelet", "system:masters"),
         "front-proxy": _signed(front, "front-proxy"),
     }
-    for name, pair in pairs.items():
-        _write(layout.pki / f"{name}.crt", pair.pem)
-        _write(layout.pki / f"{name}.key", pair.key_pem)
     tokens = Pair(authority.certificate, ec.generate_private_key(ec.SECP256R1()))
     _write(layout.pki / "tokens.key", tokens.key_pem)
     for who, (user, group) in IDENTITIES.items():
         pair = _signed(authority, user, group)
+        if who == "admin":
+            pairs[who] = pair
         _write(layout.kubeconfig(who), json.dumps(_kubeconfig(authority, pair)).encode())
+    for name, pair in pairs.items():
+        _write(layout.pki / f"{name}.crt", pair.pem)
+        _write(layout.pki / f"{name}.key", pair.key_pem)
 
 
 def _authority(name: str) -> Pair:

@@ -3,14 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from integration.cluster import containers
-from integration.cluster.binaries import programs
+from integration.cluster.binaries import programs as built_programs
 from integration.cluster.cleanup import clean
 from integration.cluster.commands import inside, run
 from integration.cluster.errors import ClusterError
@@ -23,9 +22,9 @@ from integration.cluster.layout import (
     node_layout,
 )
 from integration.cluster.locks import node_lock
+from integration.cluster.programs import ROOT, Programs, ourselves
 from integration.cluster.start import bring_up
 from integration.cluster.state import load
-from integration.cluster.watchdog import ROOT
 
 OWNED_SECONDS = 3 * 3600.0
 _UP_SECONDS = 4 * 3600.0
@@ -97,6 +96,13 @@ class Node:
         )
         return target
 
+    def programs(self) -> Programs:
+        """The node's programs, for tests that end one and start it again."""
+        state = load(self.own)
+        if state is None:
+            raise ClusterError("the node is down")
+        return Programs(self.own, self.binaries, state)
+
     def inside(self, *argv: str | Path) -> list[str | Path]:
         """The same program in the node's network."""
         return inside(self.own.net, argv)
@@ -119,11 +125,7 @@ def down() -> bool:
 def is_up(layout: Layout) -> bool:
     """Whether all of the node's programs run."""
     state = load(layout)
-    return (
-        state is not None
-        and state.ready
-        and all(program.alive() for program in state.processes.values())
-    )
+    return state is not None and state.ready and all(one.alive() for one in state.programs.values())
 
 
 @contextmanager
@@ -134,22 +136,21 @@ def running_node() -> Iterator[Node]:
     started by a process of its own, so none of its programs is our child. Raises ClusterError.
     """
     if given := os.environ.get("KUBECONFIG"):
-        yield Node(Path(given), programs(), layout=None)
+        yield Node(Path(given), built_programs(), layout=None)
         return
     layout = node_layout()
     found = is_up(layout)
     if not found:
         _start_for(os.getpid())
     try:
-        yield Node(layout.kubeconfig(), programs(), layout)
+        yield Node(layout.kubeconfig(), built_programs(), layout)
     finally:
         if not found:
             down()
 
 
 def _start_for(owner: int) -> None:
-    argv = [sys.executable, "-m", "integration.cluster", "up", "--owner", str(owner)]
-    env = os.environ | {"PYTHONSAFEPATH": ""}
-    done = subprocess.run(argv, cwd=ROOT, env=env, timeout=_UP_SECONDS, check=False)
-    if done.returncode:
+    argv = [*ourselves("up"), "--owner", str(owner)]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    if subprocess.run(argv, env=env, timeout=_UP_SECONDS, check=False).returncode:
         raise ClusterError("the test node did not come up; it said why above")

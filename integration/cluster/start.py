@@ -25,7 +25,7 @@ from integration.cluster.cleanup import clean
 from integration.cluster.commands import run
 from integration.cluster.errors import ClusterError
 from integration.cluster.layout import NODE, NODE_PODS, Layout
-from integration.cluster.programs import Programs
+from integration.cluster.programs import Programs, ourselves
 from integration.cluster.state import State, load, process
 
 NODE_SECONDS = 120.0
@@ -90,6 +90,7 @@ def _start(programs: Programs, archive: Path, say: Callable[[str], None]) -> Non
     control_plane.start_controllers(programs)
     kubelet.start_proxy(programs)
     addons.start_dns(programs)
+    programs.start("attendant", ourselves("attend"))
     programs.wait("containerd", lambda: containers.has_started(layout), containers.READY_SECONDS)
     containers.load_image(layout, image.pause_image(programs.binaries))
     say("starting the kubelet")

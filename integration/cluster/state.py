@@ -1,10 +1,11 @@
 """What is written down of a node, so that any later process can end exactly that node."""
 
 import contextlib
-import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from integration.cluster.layout import Layout
 
@@ -25,6 +26,13 @@ class Process:
 
 
 @dataclass(slots=True)
+class Program(Process):
+    """One of the node's own programs, and how it is started again."""
+
+    argv: list[str]
+
+
+@dataclass(slots=True)
 class State:
     """A node, from before its first effect on the machine until the last is undone."""
 
@@ -34,8 +42,8 @@ class State:
     ends_at: float = 0.0
     """The time limit, in seconds since the epoch."""
     watchdog: Process | None = None
-    processes: dict[str, Process] = field(default_factory=dict)
-    """The node's own programs by name."""
+    programs: dict[str, Program] = field(default_factory=dict)
+    """By name."""
     sysctls: dict[str, str] = field(default_factory=dict)
     """What the kubelet changes of the machine, as it was before."""
     folders: list[str] = field(default_factory=list)
@@ -44,20 +52,16 @@ class State:
     def save(self, layout: Layout) -> None:
         """Whole or not at all."""
         fresh = layout.state.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(self), indent=1))
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(self)))
         fresh.rename(layout.state)
 
 
 def load(layout: Layout) -> State | None:
-    """The node that was written down; None when there is none."""
+    """The node that was written down, by an older version of this too; None when there is none."""
     try:
-        found = json.loads(layout.state.read_text())
+        return msgspec.json.decode(layout.state.read_bytes(), type=State)
     except FileNotFoundError:
         return None
-    for name in ("owner", "watchdog"):
-        found[name] = Process(**found[name]) if found[name] else None
-    found["processes"] = {name: Process(**one) for name, one in found["processes"].items()}
-    return State(**found)
 
 
 def process(pid: int) -> Process:

@@ -5,33 +5,20 @@ A process of its own, outside the node's network: `python -m integration.cluster
 
 import os
 import select
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 from integration.cluster.cleanup import clean
 from integration.cluster.layout import Layout
 from integration.cluster.locks import node_lock
-from integration.cluster.state import Process, load, process, started
+from integration.cluster.programs import ourselves, spawn
+from integration.cluster.state import Process, load, started
 
-ROOT = Path(__file__).parents[2]
 _LONGEST_POLL = 3600.0
 
 
 def start(layout: Layout) -> Process:
     """Start it for the node that is written down in `layout`."""
-    with (layout.folder / "watchdog.log").open("ab") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "integration.cluster", "watch"],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONSAFEPATH": ""},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    return process(child.pid)
+    return spawn(ourselves("watch"), layout.folder / "watchdog.log")
 
 
 def watch(layout: Layout) -> None:
