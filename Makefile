@@ -11,10 +11,10 @@ PYTHON_IN_VENV := $(BIN)/python
 WORKERS ?= 3
 # One more than the cores: tests wait for servers more than they compute.
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q
-QUICK := -m "not soak"
+QUICK := -m "not soak and not kubernetes"
 SERVICES := gateway controller builder runtime router logger manager
 
-.PHONY: help setup fmt lint unit integration test soak bench fuzz cover asyncapi settings demo \
+.PHONY: help setup fmt lint unit integration test test-kubernetes cluster-up cluster-down soak bench fuzz cover asyncapi settings demo \
 	up tools \
 	$(addprefix run-,$(SERVICES))
 
@@ -48,6 +48,15 @@ integration: setup tools ## tests on real servers, and the acceptance scenario
 
 test: setup tools ## all of them: what the README and CI call
 	@$(PYTEST) -n $(WORKERS) $(QUICK) tests integration
+
+test-kubernetes: setup tools ## tests on a real node, or on the cluster of $KUBECONFIG (root)
+	@$(PYTEST) -m "kubernetes and not soak" integration/kubernetes
+
+cluster-up: setup ## a Kubernetes node on this machine, for 3 hours at most (root)
+	@$(HERE) $(PYTHON_IN_VENV) -m integration.cluster up
+
+cluster-down: setup ## end it, and leave the machine as it was
+	@$(HERE) $(PYTHON_IN_VENV) -m integration.cluster down
 
 soak: setup tools ## fault and zero-failure rounds, many times (DEIS_SOAK_ROUNDS, 50)
 	@DEIS_SOAK_ROUNDS=$${DEIS_SOAK_ROUNDS:-50} $(PYTEST) -s --timeout 7200 -m soak integration

@@ -1,0 +1,1 @@
+"""Tests on a real Kubernetes cluster: the test node, or that of $KUBECONFIG. One process runs all."""
