@@ -14,6 +14,8 @@ class Objects:
     def __init__(self) -> None:
         self.held: dict[str, bytes] = {}
         self.tokens: dict[str, str] = {}
+        self.moved: dict[str, str] = {}
+        """Keys whose readers are sent to another address."""
         self.puts: list[str] = []
         self.away = 0
         """So many answers are still 503."""
@@ -54,7 +56,11 @@ def objects() -> Iterator[Objects]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             key = self._key()
-            if key is not None:
+            if key in store.moved:
+                self.send_response(307)
+                self.send_header("Location", store.moved[key])
+                self.end_headers()
+            elif key is not None:
                 self._end(200 if key in store.held else 404, store.held.get(key, b""))
 
         def do_PUT(self) -> None:

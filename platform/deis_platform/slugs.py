@@ -17,7 +17,15 @@ import tarfile
 
 TYPE_CHECKING = False  # importing typing would double the time of a start
 if TYPE_CHECKING:
-    from typing import IO
+    from typing import Protocol
+
+    class Source(Protocol):
+        """What is read front to back, as a file opened for reading bytes."""
+
+        def read(self, size: int = -1, /) -> bytes:
+            """The next bytes; empty at the end."""
+            ...
+
 
 MAX_FILES = 300_000
 MAX_BYTES = 4 * 1024 * 1024 * 1024
@@ -62,7 +70,7 @@ def extract(
 
 
 def unpack(
-    source: "IO[bytes]",
+    source: "Source",
     folder: str,
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
@@ -76,7 +84,8 @@ def unpack(
     links: dict[str, str] = {}
     files = size = 0
     try:
-        with tarfile.open(fileobj=source, mode="r|gz") as tar:
+        # A stream only needs `read`.
+        with tarfile.open(fileobj=source, mode="r|gz") as tar:  # type: ignore[call-overload]
             for member in tar:
                 files, size = files + 1, size + max(0, member.size)
                 if files > max_files or size > max_bytes:

@@ -91,3 +91,8 @@ def test_an_unknown_type_ends_well(tmp_path: Path) -> None:
     (tmp_path / "Procfile").write_text("web: exit 4\n")
     assert started(tmp_path, "start", "nope").returncode == 0
     assert started(tmp_path, "start", "web").returncode == 4
+
+
+def test_a_pipe_that_closes_ends_the_process_as_elsewhere(tmp_path: Path) -> None:
+    done = started(tmp_path, "yes | head -n 1; echo ${PIPESTATUS[0]}")
+    assert done.stdout == "y\n141\n", done.stderr
