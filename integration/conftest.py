@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from deis_platform.trees import remove_tree
 from integration.platform_up import Platform, platform_up
+from integration.s3_servers import Rclone, RunningS3, SeaweedFS, s3_server
 from integration.servers import RunningNats, RunningPostgres, nats_server, postgres_server
 
 
@@ -41,6 +42,22 @@ async def nats() -> AsyncIterator[RunningNats]:
     """One NATS for the session, open to everybody; bus_rig.py empties it before each test."""
     with tempfile.TemporaryDirectory(prefix="deis-", ignore_cleanup_errors=True) as name:
         async with nats_server(Path(name)) as running:
+            yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def rclone() -> AsyncIterator[RunningS3]:
+    """One S3 server for the session, over a folder; tests take prefixes of their own."""
+    with tempfile.TemporaryDirectory(prefix="deis-", ignore_cleanup_errors=True) as name:
+        async with s3_server(Rclone, Path(name)) as running:
+            yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def seaweedfs() -> AsyncIterator[RunningS3]:
+    """The same of another kind, with volumes and rights of its own."""
+    with tempfile.TemporaryDirectory(prefix="deis-", ignore_cleanup_errors=True) as name:
+        async with s3_server(SeaweedFS, Path(name)) as running:
             yield running
 
 

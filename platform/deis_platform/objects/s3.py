@@ -249,9 +249,12 @@ class S3Store:
 
 async def _read(body: Any) -> AsyncIterator[bytes]:
     """What comes; a body that ends too early is a fault as well."""
-    with mapped():
-        while chunk := await body.read(CHUNK_BYTES):
-            yield chunk
+    while True:
+        with mapped():
+            chunk = await body.read(CHUNK_BYTES)
+        if not chunk:
+            return
+        yield chunk
 
 
 def _info(key: str, answer: dict[str, Any]) -> ObjectInfo:
