@@ -21,8 +21,8 @@ from deis_bus.ports import ByteStream
 from deis_platform.embedded.keeper_process import alive, read_bytes, stat_of
 from deis_platform.embedded.owners import Owner
 from deis_platform.loglines import LogShipper
+from deis_platform.reports import Reports
 from deis_services.runtime.programs import OURS, Installed, Programs, reachable
-from deis_services.runtime.reports import Reports
 from deis_services.runtime.tasks import Tasks
 from integration.builder_objects import archive
 from integration.servers import RunningNats, until

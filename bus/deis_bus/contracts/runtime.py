@@ -36,8 +36,15 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     """The Procfile's line; empty starts the image's own command."""
     routable: bool = False
     memory_bytes: int = 0
+    """The limit; 0: none."""
+    memory_request_bytes: int = 0
+    """What it is scheduled with; 0: the limit."""
     cpus: float = 0.0
+    cpu_request: float = 0.0
     probe: Probe | None = None
+    """The one of HEALTHCHECK_URL."""
+    probes: dict[str, dict[str, object]] = {}
+    """`livenessProbe` and `readinessProbe` as Kubernetes writes them (api.md 8.6)."""
     post_start: str = ""
     pre_stop: str = ""
     tags: dict[str, str] = {}
@@ -138,6 +145,8 @@ class RunTask(msgspec.Struct, frozen=True, kw_only=True):
     time_limit_seconds: float = 1200.0
     memory_bytes: int = 0
     cpus: float = 0.0
+    tags: dict[str, str] = {}
+    pull_secret: dict[str, str] = {}
 
 
 class BuildRun(msgspec.Struct, frozen=True, kw_only=True):

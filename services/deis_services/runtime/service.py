@@ -18,13 +18,13 @@ from deis_platform.loglines import LogShipper
 from deis_platform.metrics import LoopLag, Metrics
 from deis_platform.presence import Presence
 from deis_platform.races import unless
+from deis_platform.reports import Reports
 from deis_platform.runner import FunctionPart, Part, run_parts, run_service
 from deis_services.runtime import images
 from deis_services.runtime.apps import Apps
 from deis_services.runtime.cleaning import DURABLE, Cleaner
 from deis_services.runtime.endpoints import Endpoints
 from deis_services.runtime.ports import PortPool
-from deis_services.runtime.reports import Reports
 from deis_services.runtime.routes import Routes
 from deis_services.runtime.settings import Settings
 from deis_services.runtime.tasks import Tasks

@@ -22,9 +22,9 @@ from deis_platform.embedded.keeper import Keeper
 from deis_platform.loglines import LogShipper
 from deis_platform.logs import get_logger
 from deis_platform.races import unless
+from deis_platform.reports import Reports
 from deis_services.runtime.build_environment import passed, told
 from deis_services.runtime.relay import Bounds, End, Relay
-from deis_services.runtime.reports import Reports
 from deis_services.runtime.spawn import CannotStart, Command, NotNow, spawn
 from deis_services.runtime.spool import Spool
 from deis_services.runtime.workspace import Workspace

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from deis_platform.embedded.keeper import Keeper
 from deis_platform.loglines import LogShipper
+from deis_platform.reports import Reports
 from deis_services.runtime.ports import PortPool
-from deis_services.runtime.reports import Reports
 from deis_services.runtime.routes import Routes
 from deis_services.runtime.workspace import Workspace
 

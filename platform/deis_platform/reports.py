@@ -33,10 +33,11 @@ class Reports:
         self._waiting: deque[tuple[str, Envelope, bytes]] = deque(maxlen=MAX_WAITING)
         self._some = asyncio.Event()
 
-    def tell(self, app: str, appuuid: str, event: Event) -> None:
-        """Report this about an application."""
+    def tell(self, app: str, appuuid: str, event: Event, identity: str = "") -> None:
+        """Report this about an application; what several replicas see has an `identity`, so that
+        it is stored once."""
         envelope = Envelope(
-            id=new_id(),
+            id=identity or new_id(),
             type=event.TYPE,
             source=self._bus.name,
             time=timestamp(),

@@ -1,0 +1,197 @@
+"""From an app spec to the objects of its namespace (api.md 26). Pure."""
+
+import base64
+from typing import Any
+
+import msgspec
+
+from deis_bus.contracts.runtime import AppSpec, Process
+from deis_bus.routes import AppRoute
+from deis_platform.runtime.kubernetes import fingerprint, names, pods
+from deis_platform.runtime.kubernetes.facts import Facts
+
+Object = dict[str, Any]
+DOCKER_HUB = "https://index.docker.io/v1/"
+REVISIONS = 10
+
+
+def namespace(app: str, appuuid: str, annotations: dict[str, str] | None = None) -> Object:
+    """The application's namespace; whoever else has one of that name keeps it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": app,
+            "labels": {
+                **names.labels(app),
+                "pod-security.kubernetes.io/enforce": "baseline",
+            },
+            "annotations": {names.UUID: appuuid, **(annotations or {})},
+        },
+    }
+
+
+def quota(app: str, spec: dict[str, object]) -> Object:
+    """The ResourceQuota that the operator wants in every namespace."""
+    return _object("v1", "ResourceQuota", app, f"{app}-quota", names.labels(app)) | {"spec": spec}
+
+
+def env_secret(spec: AppSpec, exposed: int = 0) -> Object:
+    """The release's variables."""
+    port = pods.port_of(spec.environment, spec.artifact, exposed)
+    values = pods.environment(spec.environment, spec.artifact, port)
+    name = names.env_secret(spec.app, spec.release)
+    return opaque(spec.app, name, "env", spec.release, values)
+
+
+def opaque(app: str, name: str, kind: str, release: int, values: dict[str, str]) -> Object:
+    """Variables of one release: they never change, so the object may not either."""
+    secret = _object("v1", "Secret", app, name, names.labels(app, kind, release))
+    return secret | {"type": "Opaque", "immutable": True, "data": _encoded(values)}
+
+
+def pull_secret(app: str, registry: dict[str, str], image: str) -> Object:
+    """Credentials of the app's own registry (api.md 25.3)."""
+    login = f"{registry.get('username', '')}:{registry.get('password', '')}"
+    host = registry.get("hostname") or registry_of(image)
+    auths = {"auths": {host: {"auth": base64.b64encode(login.encode()).decode()}}}
+    secret = _object("v1", "Secret", app, names.PULL_SECRET, names.labels(app))
+    return secret | {
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": _encoded({".dockerconfigjson": msgspec.json.encode(auths).decode()}),
+    }
+
+
+def registry_of(image: str) -> str:
+    """The registry's host in an image's name; Docker Hub where it names none."""
+    first, slash, _ = image.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return DOCKER_HUB if first == "docker.io" else first
+    return DOCKER_HUB
+
+
+def service(spec: AppSpec, exposed: int = 0) -> Object:
+    """Where requests go: the routable type that has instances (api.md 26.3)."""
+    routed = next((process for process in spec.processes if process.routable), None)
+    selector = names.labels(spec.app, routed.type if routed else "")
+    port = pods.port_of(spec.environment, spec.artifact, exposed) or names.SLUG_PORT
+    return bare_service(spec.app, spec.appuuid, selector, port)
+
+
+def bare_service(app: str, appuuid: str, selector: dict[str, str], port: int) -> Object:
+    """The Service, as it also is before the first release."""
+    found = _object("v1", "Service", app, app, names.labels(app))
+    found["metadata"]["annotations"] = {names.UUID: appuuid}
+    ports = [{"name": names.PORT_NAME, "port": 80, "protocol": "TCP", "targetPort": port}]
+    return fingerprint.sealed(found | {"spec": {"selector": selector, "ports": ports}})
+
+
+def routes(route: AppRoute) -> Object:
+    """What the router reads off the Service; empty values are written too (api.md 32, D3)."""
+    annotations = {
+        "domains": ",".join(route.hosts),
+        "certificates": ",".join(f"{name}:{cert}" for name, cert in route.certificates.items()),
+        "whitelist": ",".join(route.allow),
+        "maintenance": _bool(route.maintenance),
+        "ssl.enforce": _bool(route.enforce_https),
+    }
+    found = _object("v1", "Service", route.app, route.app, {})
+    found["metadata"] |= {
+        "labels": {names.ROUTABLE: _bool(route.routable)},
+        "annotations": {names.ROUTER + key: value for key, value in annotations.items()},
+    }
+    return found
+
+
+def deployment(spec: AppSpec, process: Process, facts: Facts, exposed: int = 0) -> Object:
+    """One process type: new pods are ready before old ones go, as many at once as there are nodes."""
+    labels = names.labels(spec.app, process.type)
+    found = _object(
+        "apps/v1", "Deployment", spec.app, names.deployment(spec.app, process.type), labels
+    )
+    found["metadata"]["annotations"] = {
+        names.UUID: spec.appuuid,
+        names.GENERATION: str(spec.generation),
+        "kubernetes.io/change-cause": spec.environment.get("WORKFLOW_RELEASE_SUMMARY", ""),
+    }
+    return fingerprint.sealed(
+        found
+        | {
+            "spec": {
+                "replicas": process.count,
+                "selector": {"matchLabels": labels},
+                "strategy": {
+                    "type": "RollingUpdate",
+                    "rollingUpdate": {
+                        "maxUnavailable": 0,
+                        "maxSurge": surge(spec.environment, process.count, facts.nodes),
+                    },
+                },
+                "revisionHistoryLimit": revisions(spec.environment),
+                "progressDeadlineSeconds": max(1, round(spec.deploy_timeout_seconds)),
+                "template": pods.template(spec, process, facts, exposed),
+            }
+        }
+    )
+
+
+def surge(environment: dict[str, str], count: int, nodes: int) -> int:
+    """How many new pods at once (api.md 24.3)."""
+    own = environment.get("DEIS_DEPLOY_BATCHES", "")
+    batch = int(own) if own.isascii() and own.isdigit() and int(own) else max(1, nodes)
+    return min(batch, count) if count else batch
+
+
+def revisions(environment: dict[str, str]) -> int:
+    """Old ReplicaSets that are kept (api.md 28.2)."""
+    own = environment.get("KUBERNETES_DEPLOYMENTS_REVISION_HISTORY_LIMIT", "")
+    return int(own) if own.isascii() and own.isdigit() else REVISIONS
+
+
+def disruption_budget(app: str, process: Process) -> Object:
+    """From two instances on, nodes are emptied one instance at a time (DESIGN 6)."""
+    labels = names.labels(app, process.type)
+    name = names.deployment(app, process.type)
+    found = _object("policy/v1", "PodDisruptionBudget", app, name, labels)
+    return found | {"spec": {"maxUnavailable": 1, "selector": {"matchLabels": labels}}}
+
+
+def network_policy(app: str, facts: Facts) -> Object:
+    """Apps reach apps and the outside; of the platform the router and artifacts (DESIGN 6)."""
+    platform = {"matchLabels": {"kubernetes.io/metadata.name": facts.platform_namespace}}
+    open_parts = {"matchExpressions": [_among("app", "deis-router", "deis-gateway")]}
+    apps = {
+        "matchLabels": {names.HERITAGE: names.OURS},
+        "matchExpressions": [{"key": names.APP, "operator": "Exists"}],
+    }
+    everywhere = {"cidr": "0.0.0.0/0", "except": list(facts.denied)}
+    found = _object("networking.k8s.io/v1", "NetworkPolicy", app, names.POLICY, names.labels(app))
+    return found | {
+        "spec": {
+            "podSelector": {},
+            "policyTypes": ["Egress"],
+            "egress": [
+                {"ports": [{"port": 53, "protocol": way} for way in ("UDP", "TCP")]},
+                {"to": [{"namespaceSelector": apps}]},
+                {"to": [{"namespaceSelector": platform, "podSelector": open_parts}]},
+                {"to": [{"ipBlock": everywhere}]},
+            ],
+        }
+    }
+
+
+def _among(label: str, *values: str) -> Object:
+    return {"key": label, "operator": "In", "values": list(values)}
+
+
+def _object(api: str, kind: str, namespace: str, name: str, labels: dict[str, str]) -> Object:
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata}
+
+
+def _encoded(values: dict[str, str]) -> dict[str, str]:
+    return {name: base64.b64encode(text.encode()).decode() for name, text in values.items()}
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,277 @@
+"""The runtime on Kubernetes: what is wanted is written, what is there is mirrored."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Protocol
+
+from deis_bus.contracts.runtime import (
+    AppRef,
+    AppSpec,
+    AppStatus,
+    BuildJoin,
+    BuildRun,
+    Instance,
+    Restart,
+    RunTask,
+)
+from deis_bus.errors import Refused, Transient
+from deis_bus.ports import Bus
+from deis_bus.routes import AppRoute
+from deis_platform.kubernetes import Kubernetes, kinds
+from deis_platform.reports import Reports
+from deis_platform.runner import Part
+from deis_platform.runtime.kubernetes import names, objects, pods, state, views
+from deis_platform.runtime.kubernetes.builds import Builds
+from deis_platform.runtime.kubernetes.cluster import Cluster
+from deis_platform.runtime.kubernetes.facts import Facts
+from deis_platform.runtime.kubernetes.retiring import Retirement
+from deis_platform.runtime.kubernetes.runs import Runs
+from deis_platform.runtime.kubernetes.telling import Telling
+from deis_platform.runtime.kubernetes.writing import Writer
+from deis_platform.runtime.port import Observation
+
+REMOVE_SECONDS = 60.0
+RESTART_SECONDS = 300.0
+"""How long a restart waits for new instances (api.md 10.3)."""
+
+
+class Inspect(Protocol):
+    """Asks a registry for the port that an image exposes."""
+
+    async def __call__(self, image: str, credentials: dict[str, str]) -> int:
+        """0 for none. Raises Refused 400 where there is no such image, or no right to it."""
+        ...
+
+
+class KubernetesRuntime:
+    """Implements `Runtime`. `parts` have to run; every call raises Transient while the API server
+    is away, Refused 409 `foreign` where the app's name is somebody else's namespace."""
+
+    def __init__(
+        self, api: Kubernetes, bus: Bus, facts: Facts, reports: Reports, inspect: Inspect
+    ) -> None:
+        self._api = api
+        self._facts = facts
+        self._inspect = inspect
+        self._cluster = Cluster(api)
+        self._writer = Writer(api, self._cluster)
+        self._retirement = Retirement(api, self._cluster)
+        self._runs = Runs(api, self._cluster, self._writer, bus, reports, facts)
+        self._builds = Builds(api, bus, facts)
+        self._telling = Telling(self._cluster, reports)
+        self._watchers: set[Callable[[str], None]] = set()
+        self._cluster.listeners.append(self._tell)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Mirrors, and what works on what they tell."""
+        return (*self._cluster.parts, self._retirement, self._runs, *self._builds.parts)
+
+    async def claim(self, app: AppRef) -> None:
+        """Make the namespace, and the Service without anything behind it."""
+        await self._writer.claim(app)
+        await self._writer.bare_service(app)
+
+    async def route(self, route: AppRoute) -> None:
+        """What the router reads off the app's Service; writes only what differs."""
+        await self._cluster.present()
+        obj = objects.routes(route)
+        known = self._cluster.services.get(route.app, {}).get(route.app)
+        if known is None:
+            await self.claim(AppRef(app=route.app, appuuid=route.appuuid))
+        elif _says(known, obj):
+            return
+        await self._writer.route(obj)
+
+    async def apply(self, spec: AppSpec) -> None:
+        """Write it all; pods follow. Raises Refused 409 `stale`, 400 for what cannot run."""
+        await self._cluster.present()
+        held = self._cluster.held(spec.app, spec.appuuid)
+        if held is not None:
+            known = self._status(held).generation
+            if known > spec.generation:
+                raise Refused(409, f"generation {spec.generation} of {spec.app} is old", "stale")
+            if known == spec.generation:
+                return
+        await self._writer.write(spec, self._facts, await self._port(spec))
+
+    async def remove(self, app: AppRef) -> None:
+        """Delete the namespace, and wait until it is gone. Raises Transient when that lasts."""
+        await self._cluster.present()
+        found = self._cluster.namespace(app.app)
+        if found is None or found.metadata.annotations.get(names.UUID) != app.appuuid:
+            return
+        await self._api.delete(kinds.NAMESPACE, app.app, uid=found.metadata.uid)
+        gone = self._cluster.until(app.app, lambda: self._cluster.namespace(app.app) is None)
+        if not await _within(REMOVE_SECONDS, gone):
+            raise Transient(f"the namespace {app.app} is still being deleted")
+
+    async def status(self, app: AppRef) -> AppStatus:
+        """How far the cluster is; generation 0 also where something of it was changed by hand."""
+        await self._cluster.present()
+        held = self._cluster.held(app.app, app.appuuid)
+        if held is None:
+            return AppStatus(generation=0)
+        return self._status(held)
+
+    async def instances(self, app: AppRef) -> tuple[Instance, ...]:
+        """What runs now, newest first."""
+        return (await self.status(app)).instances
+
+    async def restart(self, restart: Restart) -> tuple[Instance, ...]:
+        """Replace instances; returns when as many are ready, or after five minutes."""
+        await self._cluster.present()
+        ref = AppRef(app=restart.app, appuuid=restart.appuuid)
+        before = self._running(ref, restart.type)
+        named = [pod for pod in before if restart.instance in ("", pod.metadata.name)]
+        if not named:
+            return self._shown(ref, restart.type)[:1] if restart.instance else ()
+        await self._retirement.retire(named)
+        old = {pod.metadata.name for pod in named}
+        await _within(
+            RESTART_SECONDS,
+            self._cluster.until(restart.app, lambda: self._replaced(ref, restart.type, old)),
+        )
+        after = self._shown(ref, restart.type)
+        if not restart.instance:
+            return after
+        known = {pod.metadata.name for pod in before}
+        return tuple(one for one in after if one.name not in known)[:1] or after[:1]
+
+    async def run(self, task: RunTask) -> None:
+        """Start a one-off pod. Raises Refused 409 `running`, 400."""
+        await self._cluster.present()
+        await self._runs.start(task, await self._exposed(task))
+
+    async def build(self, task: BuildRun) -> None:
+        """Start a build pod. Raises Refused 409 `running` while one of that id is there."""
+        await self._builds.build(task)
+
+    async def join_build(self, join: BuildJoin) -> None:
+        """Hear a build again. Raises Refused 404 where no pod of that id is kept."""
+        await self._builds.join_build(join)
+
+    async def stop_build(self, task_id: str) -> None:
+        """End a build that may still run."""
+        await self._builds.stop_build(task_id)
+
+    async def held(self) -> tuple[AppRef, ...]:
+        """Every application that has a namespace; generation 0 where it is not whole."""
+        await self._cluster.present()
+        found = []
+        for name, namespace in list(self._cluster.namespaces.items.items()):
+            appuuid = namespace.metadata.annotations.get(names.UUID, "")
+            held = self._cluster.held(name, appuuid)
+            if held is not None and not namespace.metadata.deletion_timestamp:
+                generation = self._status(held).generation
+                found.append(AppRef(app=name, appuuid=appuuid, generation=generation))
+        return tuple(found)
+
+    async def watch(self) -> AsyncGenerator[Observation, None]:
+        """A nudge for everything once it is known, then one for each application that changes."""
+        waiting: dict[str, None] = {}
+        some = asyncio.Event()
+
+        def tell(app: str) -> None:
+            waiting[app] = None
+            some.set()
+
+        self._watchers.add(tell)
+        try:
+            while True:
+                with contextlib.suppress(Transient):
+                    await self._cluster.present()
+                    break
+            yield Observation()
+            while True:
+                await some.wait()
+                some.clear()
+                while waiting:
+                    app = next(iter(waiting))
+                    del waiting[app]
+                    namespace = self._cluster.namespace(app)
+                    if namespace is None:
+                        yield Observation()
+                        continue
+                    appuuid = namespace.metadata.annotations.get(names.UUID, "")
+                    yield Observation(app=app, appuuid=appuuid)
+        finally:
+            self._watchers.discard(tell)
+
+    def _status(self, held: state.Held) -> AppStatus:
+        ignore = self._facts.ignore_scheduling
+        return state.status(held, state.now(), ignore_scheduling=ignore)
+
+    def _tell(self, app: str) -> None:
+        for watcher in tuple(self._watchers):
+            watcher(app)
+
+    def _running(self, app: AppRef, kind: str) -> list[views.Pod]:
+        """Pods of that type, or of all but one-off commands, that are not leaving already."""
+        held = self._cluster.held(app.app, app.appuuid)
+        return [
+            pod
+            for pod in (held.pods if held else ())
+            if pod.metadata.labels.get(names.TYPE) != names.RUN
+            and kind in ("", pod.metadata.labels.get(names.TYPE))
+            and not pod.metadata.deletion_timestamp
+            and names.RETIRING not in pod.metadata.labels
+        ]
+
+    def _shown(self, app: AppRef, kind: str) -> tuple[Instance, ...]:
+        return state.instances(self._running(app, kind), state.now())
+
+    def _replaced(self, app: AppRef, kind: str, old: set[str]) -> bool:
+        held = self._cluster.held(app.app, app.appuuid)
+        if held is None:
+            return True
+        counts = state.wanted(held)
+        wanted = sum(counts.values()) if not kind else counts.get(kind, 0)
+        there = {pod.metadata.name for pod in held.pods}
+        ready = [pod for pod in self._running(app, kind) if state.state_of(pod) == "up"]
+        return not old & there and len(ready) >= wanted
+
+    async def _port(self, spec: AppSpec) -> int:
+        """The port an image exposes, where the configuration names none (api.md 25.2)."""
+        routed = any(process.routable for process in spec.processes)
+        if spec.artifact.slug or pods.port_of(spec.environment, spec.artifact):
+            return 0
+        if spec.pull_secret.get("username"):
+            if routed:
+                raise Refused(400, PRIVATE_PORT)
+            return 0
+        exposed = await self._inspect(spec.artifact.image, spec.pull_secret)
+        if routed and not exposed:
+            raise Refused(400, NO_PORT)
+        return exposed
+
+    async def _exposed(self, task: RunTask) -> int:
+        """The same for a one-off command, which can do without."""
+        known = task.artifact.slug or pods.port_of(task.environment, task.artifact)
+        if known or task.pull_secret.get("username"):
+            return 0
+        return await self._inspect(task.artifact.image, task.pull_secret)
+
+
+PRIVATE_PORT = "PORT needs to be set in the application config when using a private registry"
+NO_PORT = "Expose a port or make the app non routable by changing the process type"
+
+
+def _says(service: views.Service, obj: objects.Object) -> bool:
+    """Whether the Service has these labels and annotations."""
+    meta = service.metadata
+    annotations: dict[str, str] = obj["metadata"]["annotations"]
+    labels: dict[str, str] = obj["metadata"]["labels"]
+    return (
+        annotations.items() <= meta.annotations.items() and labels.items() <= meta.labels.items()
+    )
+
+
+async def _within(seconds: float, work: Awaitable[None]) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        return False
+    return True
