@@ -1,5 +1,6 @@
 """The bus of a service, from its settings."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,8 +15,16 @@ async def open_bus(settings: BusSettings, name: str) -> AsyncIterator[Bus]:
     """The bus as service `name`. Does not wait for the server: calls raise Transient until it is
     there, subscriptions begin once it is."""
     password = _password(settings.password_file)
-    async with connect(settings.url, name, user=settings.user, password=password) as bus:
+    tls = _tls(settings)
+    async with connect(settings.url, name, user=settings.user, password=password, tls=tls) as bus:
         yield bus
+
+
+def _tls(settings: BusSettings) -> ssl.SSLContext | None:
+    """How the server is checked; None: no TLS, for loopback. Raises OSError for no such file."""
+    if settings.ca_file:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    return ssl.create_default_context() if settings.url.startswith("tls://") else None
 
 
 def _password(path: str) -> str:

@@ -36,6 +36,11 @@ class BusSettings:
     url: str = env("DEIS_NATS_URL", "nats://127.0.0.1:4222", help="the NATS server")
     user: str = env("DEIS_NATS_USER", "", help="user of this service; empty: none")
     password_file: str = env("DEIS_NATS_PASSWORD_FILE", "", help="file that holds its password")
+    ca_file: str = env(
+        "DEIS_NATS_CA_FILE",
+        "",
+        help="certificates that NATS' own must be signed by, PEM; empty: the system's for tls://",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,11 @@ class DatabaseSettings:
         "DEIS_DATABASE_URL", "postgresql://deis@127.0.0.1:5432/deis", help="the database"
     )
     password_file: str = env("DEIS_DATABASE_PASSWORD_FILE", "", help="file that holds the password")
+    ca_file: str = env(
+        "DEIS_DATABASE_CA_FILE",
+        "",
+        help="certificates that PostgreSQL's own must be signed by, PEM; empty: TLS, unchecked",
+    )
     connections: int = env(
         "DEIS_DATABASE_CONNECTIONS", 10, parse=count, help="pooled connections at most"
     )

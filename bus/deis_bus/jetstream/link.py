@@ -36,6 +36,15 @@ Callback = Callable[[Msg], Awaitable[None]]
 _FORBIDDEN = re.compile(r'permissions violation for publish to "?([^"]+?)"?$', re.IGNORECASE)
 
 
+class _Client(Client):
+    """Shows a server that offers no TLS no password, where TLS was asked for: nats-py would."""
+
+    def _connect_command(self) -> bytes:
+        if self.options.get("tls") and not self._server_info.get("tls_required"):
+            raise nats.errors.Error("the server offers no TLS")
+        return super()._connect_command()
+
+
 class Listener:
     """A subscription that moves along from client to client."""
 
@@ -208,7 +217,7 @@ class Link:
 
     async def _keep(self) -> None:
         while not self._closing:
-            client = Client()
+            client = _Client()
             self._gone.clear()
             try:
                 await self._connect(client)

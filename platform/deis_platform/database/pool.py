@@ -1,6 +1,7 @@
 """The pool and its transactions (dependencies.md 3): no reset, and a fair queue before it."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -208,7 +209,10 @@ async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
 
 
 def options(settings: DatabaseSettings, statement_seconds: float) -> dict[str, Any]:
-    """How to connect: the password is read anew each time; TLS unless the host is this one."""
+    """How to connect: the password is read anew each time; TLS unless the host is this one.
+
+    With a file of certificates the server's is checked, name and all. Raises OSError without it.
+    """
     url = urlsplit(settings.url)
     query = parse_qs(url.query)
     host = (query.get("host") or [url.hostname or ""])[0]
@@ -228,7 +232,9 @@ def options(settings: DatabaseSettings, statement_seconds: float) -> dict[str, A
     if settings.password_file:
         path = Path(settings.password_file)
         chosen["password"] = lambda: path.read_text(encoding="utf-8").strip()
-    if "sslmode" not in query:
+    if settings.ca_file:
+        chosen["ssl"] = ssl.create_default_context(cafile=settings.ca_file)
+    elif "sslmode" not in query:
         chosen["ssl"] = False if host in _LOOPBACK or host.startswith("/") else "require"
     return chosen
 

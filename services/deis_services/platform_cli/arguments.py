@@ -20,6 +20,7 @@ def add(commands: Commands) -> None:
     _command(
         events, "rebuild", "maintenance", "rebuild", "publish every event of the database again"
     )
+    _nats_configuration(commands)
 
 
 def _dead(commands: Commands) -> None:
@@ -47,6 +48,24 @@ def _automation(commands: Commands) -> None:
     )
     remove = _command(commands, "remove", "automation", "remove", "remove user and consumer")
     remove.add_argument("name", metavar="NAME")
+
+
+def _nats_configuration(commands: Commands) -> None:
+    says = "write the configuration of the chart's NATS: users, rights, TLS"
+    command = commands.add_parser("nats-configuration", help=says, description=says)
+    command.add_argument("--passwords", required=True, help="folder with a file for each user")
+    command.add_argument("--tls", required=True, help="folder with tls.crt and tls.key")
+    command.add_argument("--store", required=True, help="folder of the streams")
+    command.add_argument("--store-limit", default="8GB", help="size of all streams (8GB)")
+    command.add_argument("--listen", default="0.0.0.0:4222", help="address (0.0.0.0:4222)")
+    command.add_argument("--output", required=True, help="file to write, mode 0600")
+    command.set_defaults(run=_write_nats_configuration)
+
+
+def _write_nats_configuration(asked: argparse.Namespace) -> int:
+    module = importlib.import_module(f"{PACKAGE}.nats_configuration")
+    code: int = module.run(asked)
+    return code
 
 
 def _group(commands: Commands, name: str, says: str) -> Commands:
