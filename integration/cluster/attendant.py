@@ -6,6 +6,7 @@
 import asyncio
 
 from integration.cluster.api import connected
+from integration.cluster.enforcer import Enforcer
 from integration.cluster.layout import Layout
 from integration.cluster.load_balancers import LoadBalancers
 
@@ -13,4 +14,5 @@ from integration.cluster.load_balancers import LoadBalancers
 async def attend(layout: Layout) -> None:
     """Run for ever."""
     async with connected(layout) as session, asyncio.TaskGroup() as group:
+        group.create_task(Enforcer(layout.gate).run(session))
         group.create_task(LoadBalancers().run(session))

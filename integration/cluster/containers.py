@@ -2,8 +2,10 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
+from integration.cluster import gate as gate_plugin
 from integration.cluster.commands import run
 from integration.cluster.debian import CNI_PLUGINS
 from integration.cluster.errors import ClusterError
@@ -13,6 +15,7 @@ from integration.cluster.programs import Programs
 NAMESPACE = "k8s.io"
 """Where containerd keeps what the kubelet uses."""
 READY_SECONDS = 30.0
+_GATE = "deis-gate"
 _SOCKET_BYTES = 107
 _IMPORT_SECONDS = 300.0
 
@@ -24,6 +27,7 @@ def start_containerd(programs: Programs) -> None:
         raise ClusterError(f"{layout.folder} is too long a path for sockets: set XDG_CACHE_HOME")
     settings = layout.folder / "containerd.toml"
     settings.write_text(_settings(layout))
+    _write_plugins(layout)
     _write_network(layout)
     allow_plain(layout, REGISTRY)
     programs.start("containerd", ["containerd", "--config", settings])
@@ -56,7 +60,7 @@ def _settings(layout: Layout) -> str:
     """Without restrict_oom_score_adj no container starts where CAP_SYS_RESOURCE is missing."""
     # JSON strings are TOML strings.
     socket = json.dumps(str(layout.containerd_socket))
-    names = ("containerd", "state", "cni", "opt")
+    names = ("containerd", "state", "cni", "opt", "plugins")
     own = {name: json.dumps(str(layout.folder / name)) for name in names}
     return f"""version = 2
 root = {own["containerd"]}
@@ -73,11 +77,23 @@ oom_score = 0
 [plugins."io.containerd.grpc.v1.cri".containerd]
   snapshotter = "overlayfs"
 [plugins."io.containerd.grpc.v1.cri".cni]
-  bin_dir = {json.dumps(str(CNI_PLUGINS))}
+  bin_dir = {own["plugins"]}
   conf_dir = {own["cni"]}
 [plugins."io.containerd.grpc.v1.cri".registry]
   config_path = {json.dumps(str(layout.certs_d))}
 """
+
+
+def _write_plugins(layout: Layout) -> None:
+    """Debian's plugins and ours (gate.py) in one folder: containerd looks in no more."""
+    folder = layout.folder / "plugins"
+    folder.mkdir(exist_ok=True)
+    for plugin in CNI_PLUGINS.iterdir():
+        (folder / plugin.name).symlink_to(plugin)
+    ours = folder / _GATE
+    source = Path(gate_plugin.__file__).read_text()
+    ours.write_text(f"#!{sys.executable} -IS\n{source}")
+    ours.chmod(0o755)
 
 
 def _write_network(layout: Layout) -> None:
@@ -96,7 +112,8 @@ def _write_network(layout: Layout) -> None:
         },
     }
     ports = {"type": "portmap", "capabilities": {"portMappings": True}}
-    network = {"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge, ports]}
+    gate = {"type": _GATE, "gate": str(layout.gate)}
+    network = {"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge, ports, gate]}
     folder = layout.folder / "cni"
     folder.mkdir(exist_ok=True)
     (folder / "10-pods.conflist").write_text(json.dumps(network, indent=1))

@@ -83,6 +83,11 @@ class Layout:
         """Where containerd listens; sockets need paths of at most 107 bytes."""
         return self.folder / "containerd.sock"
 
+    @property
+    def gate(self) -> Path:
+        """Where the network plugin of each new pod asks for its policies (enforcer.py)."""
+        return self.folder / "gate.sock"
+
     def kubeconfig(self, who: str = "admin") -> Path:
         """The kubeconfig of one identity."""
         return self.folder / "kubeconfigs" / who

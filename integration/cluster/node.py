@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from integration.cluster import containers
 from integration.cluster.binaries import programs as built_programs
@@ -70,9 +71,17 @@ class Node:
         env = os.environ | {"KUBECONFIG": str(self.kubeconfig)}
         return run(self.kubectl, *words, text=text, env=env, seconds=seconds).stdout
 
-    def get(self, *words: str) -> dict[str, object]:
+    def tries(self, *words: str | Path, seconds: float = 20.0) -> bool:
+        """Whether kubectl ends well within `seconds`."""
+        try:
+            self.kube(*words, seconds=seconds)
+        except ClusterError:
+            return False
+        return True
+
+    def get(self, *words: str) -> dict[str, Any]:
         """`kubectl get` as an object."""
-        found: dict[str, object] = json.loads(self.kube("get", *words, "-o", "json"))
+        found: dict[str, Any] = json.loads(self.kube("get", *words, "-o", "json"))
         return found
 
     def load_image(self, archive: Path) -> None:
