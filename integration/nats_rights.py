@@ -6,8 +6,8 @@ from deis_bus.streams import BUCKETS, STREAMS
 BOT = "automation-bot"
 EVERYBODY = frozenset({*users.SERVICES, BOT})
 SERVICES = EVERYBODY - {BOT}
-G, C, B, R, X, L, M, P = (
-    *("gateway", "controller", "builder", "runtime", "router", "logger", "manager"),
+G, C, B, R, X, L, S, M, P = (
+    *("gateway", "controller", "builder", "runtime", "router", "logger", "shipper", "manager"),
     users.OPERATOR,
 )
 NEXT = "$JS.API.CONSUMER.MSG.NEXT"
@@ -26,8 +26,9 @@ PUBLISH: dict[str, set[str]] = {
     "deis.rpc.gateway.x.y": {P},
     "deis.rpc.builder.x.y": {P},
     "deis.rpc.router.x.y": {P},
+    "deis.rpc.shipper.x.y": {P},
     "deis.rpc.manager.x.y": {P},
-    "deis.log.blog": {C, B, R},
+    "deis.log.blog": {C, B, R, S},
     "deis.buildlog.blog.b1": {B},
     "deis.stream.s1.opener": {G, B, R, L},
     "deis.dead.event.blog.app.created": {B, R, L},
@@ -85,6 +86,7 @@ PUBLISH: dict[str, set[str]] = {
     f"_INBOX_{C}.x.y": {C, R, L},
     f"_INBOX_{B}.x.y": {B, C, R},
     **{f"_INBOX_{name}.x.y": {name, C} for name in (R, X, L)},
+    f"_INBOX_{S}.x.y": {S},
     **{f"_INBOX_{name}.x.y": set(SERVICES) for name in (M, P)},
     f"_INBOX_{BOT}.x.y": set(),
     "_INBOX.x.y": set(),

@@ -12,7 +12,7 @@ from typing import Any
 
 from deis_platform.settings import Described, described
 from deis_services.platform_cli.options import Options
-from deis_services.platform_cli.services import SERVICES
+from deis_services.platform_cli.services import NODE_SERVICES, SERVICES
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "operations.md"
 BEGIN = "<!-- settings: written by scripts/settings_table.py -->\n"
@@ -22,7 +22,7 @@ END = "<!-- end of settings -->\n"
 def classes() -> dict[str, type[Any]]:
     """Who reads settings, with the class that says which; `up` is `deis-platform up`."""
     found: dict[str, type[Any]] = {"up": Options}
-    for name in sorted(SERVICES):
+    for name in sorted((*SERVICES, *NODE_SERVICES)):
         module = f"deis_services.{name}.settings"
         if importlib.util.find_spec(f"deis_services.{name}") and importlib.util.find_spec(module):
             found[name] = importlib.import_module(module).Settings
@@ -57,7 +57,7 @@ def row(name: str, found: list[tuple[str, Described]]) -> str:
 def who(found: list[tuple[str, Described]]) -> str:
     """The readers of a variable, `all services` where that is so."""
     readers = [reader for reader, _ in found]
-    if set(SERVICES) <= set(readers):
+    if {*SERVICES, *NODE_SERVICES} <= set(readers):
         return "up, all services" if "up" in readers else "all services"
     return ", ".join(readers)
 

@@ -168,6 +168,7 @@ _SERVICES: dict[str, Rights] = {
         ),
         subscribe=(subjects.LOGS, subjects.STREAMS),
     ),
+    "shipper": Rights(publish=(subjects.LOGS,)),
     "manager": Rights(
         publish=(
             subjects.REPORTS,

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 from deis_services.platform_cli import arguments
-from deis_services.platform_cli.services import SERVICES, Serve
+from deis_services.platform_cli.services import NODE_SERVICES, SERVICES, Serve
 
 
 def door(name: str) -> tuple[Serve, type[Any]]:
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run one service, with settings from DEIS_*")
     run.set_defaults(run=run_one)
-    run.add_argument("service", choices=sorted(SERVICES), metavar="SERVICE")
+    run.add_argument("service", choices=sorted((*SERVICES, *NODE_SERVICES)), metavar="SERVICE")
 
     arguments.add(commands)
     helping = commands.add_parser("help", help="print this, or how COMMAND is used")

@@ -21,6 +21,7 @@ def test_every_service_has_a_user() -> None:
         "runtime",
         "router",
         "logger",
+        "shipper",
         "manager",
         OPERATOR,
     }

@@ -12,6 +12,7 @@ MODULES = {
     "gateway": "REQUEST_SECONDS GATEWAY_STREAMS",
     "logger": "LOGGER_LINES LOGGER_FOLLOWERS",
     "manager": "MANAGER_SECONDS",
+    "shipper": "SHIPPER_FILES",
     "router": "ROUTER_WORKERS ROUTER_IDLE_SECONDS",
 }
 

@@ -1,0 +1,193 @@
+"""Reads in turn, sends, and remembers what has arrived (decision 0019).
+
+A round sends at most `ROUND_BYTES`, then asks the bus for a sign that it has them; only then they
+count as read. While the bus is away nothing is read: the files are the buffer.
+"""
+
+import asyncio
+import datetime
+
+from deis_bus import subjects
+from deis_bus.contracts.logs import APPUUID, FIRST, MAX_DELAY_SECONDS, MAX_LINES, SOURCE
+from deis_bus.errors import Transient, Unavailable
+from deis_bus.ports import Bus
+from deis_platform.logs import get_logger
+from deis_platform.races import unless
+from deis_platform.retry import delays
+from deis_platform.runner import wait_for_stop
+from deis_services.shipper.folders import Folders
+from deis_services.shipper.model import Pod
+from deis_services.shipper.positions import Positions
+from deis_services.shipper.tail import Portion, Tail
+
+log = get_logger(__name__)
+
+ROUND_BYTES = 1024 * 1024
+SAVE_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+LONGEST_PAUSE = 1.0
+"""Between two looks whether the bus is back."""
+
+
+class Shipper:
+    """A part: everything from the files to the bus. Files stay open up to `most_files`."""
+
+    name = "shipper"
+
+    def __init__(self, bus: Bus, folders: Folders, positions: Positions, most_files: int) -> None:
+        self.lines = 0
+        self.bytes = 0
+        self.batches = 0
+        self.lag = 0.0
+        """Seconds between a line and its sending, the worst of the last round."""
+        self._bus = bus
+        self._folders = folders
+        self._positions = positions
+        self._most_files = most_files
+        self._woken = asyncio.Event()
+        self._unsaved = asyncio.Event()
+
+    def known(self, pod: Pod) -> None:
+        """A pod of an application on this node."""
+        self._folders.known(pod)
+        self._woken.set()
+
+    def forgotten(self, pod: Pod) -> None:
+        """It is gone."""
+        self._folders.forgotten(pod)
+        self._woken.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Ship until stopped. Raises OSError where there is nothing to read from at all."""
+        self._folders.open()
+        saving = asyncio.create_task(self._keep_saved(), name="positions")
+        try:
+            while not stop.is_set():
+                try:
+                    await self._once(stop)
+                except Transient as fault:
+                    log.debug("log lines wait in their files", fault=str(fault))
+                    await self._absence(stop)
+        finally:
+            saving.cancel()
+            await asyncio.wait({saving})
+            await self._save()
+            self._folders.close()
+
+    async def _once(self, stop: asyncio.Event) -> None:
+        self._folders.hear()
+        if not self._folders.ready:
+            self.lag = 0.0
+            await self._wait(stop)
+            return
+        await unless(stop, self._round())
+        if not self._folders.ready:
+            # Whoever writes line by line is not sent line by line.
+            await wait_for_stop(stop, MAX_DELAY_SECONDS)
+
+    async def _wait(self, stop: asyncio.Event) -> None:
+        """Until something happens; what could not be read or watched is tried again."""
+        self._woken.clear()
+        self._folders.close_idle(self._most_files)
+        self._folders.events.arm(self._woken.set)
+        try:
+            late = RETRY_SECONDS if self._folders.late else None
+            await unless(stop, self._woken.wait(), late)
+        finally:
+            self._folders.events.disarm()
+        if not self._woken.is_set():
+            self._folders.retry()
+
+    async def _absence(self, stop: asyncio.Event) -> None:
+        """Until the bus is back."""
+        for pause in delays(ceiling=LONGEST_PAUSE):
+            if await wait_for_stop(stop, pause) or await self._bus.ready():
+                return
+
+    async def _round(self) -> None:
+        """Send what can be read now, in turn, up to the limit. Raises Transient: nothing counts."""
+        given: dict[Tail, None] = {}
+        losses = self._bus.counts.disconnects
+        size = 0
+        arrived = False
+        try:
+            while self._folders.ready and size < ROUND_BYTES:
+                tail = next(iter(self._folders.ready))
+                del self._folders.ready[tail]
+                given[tail] = None
+                portion = self._read(tail)
+                if portion is not None:
+                    self._folders.ready[tail] = None
+                    size += await self._send(tail.pod, portion, losses)
+            if size:
+                await self._confirm(losses)
+            arrived = True
+        finally:
+            self._settle(given, arrived)
+
+    def _read(self, tail: Tail) -> Portion | None:
+        try:
+            return tail.read()
+        except OSError as fault:
+            log.warning("log cannot be read", pod=tail.pod.name, fault=str(fault))
+            self._folders.put_off(tail)
+            return None
+
+    async def _send(self, pod: Pod, portion: Portion, losses: int) -> int:
+        """Gives the bytes sent. After a lost connection nothing more: it may have been for nothing."""
+        size = 0
+        for start in range(0, len(portion.lines), MAX_LINES):
+            if self._bus.counts.disconnects != losses:
+                raise Unavailable("the connection was lost")
+            headers = {APPUUID: pod.appuuid}
+            if portion.source:
+                headers |= {SOURCE: portion.source, FIRST: str(portion.first + start)}
+            data = b"\n".join(portion.lines[start : start + MAX_LINES])
+            await self._bus.emit(subjects.log(pod.app), data, headers)
+            size += len(data)
+            self.batches += 1
+        self.lines += len(portion.lines)
+        self.bytes += size
+        if portion.lines:
+            self.lag = _age(portion.lines[-1])
+        return size
+
+    async def _confirm(self, losses: int) -> None:
+        if not await self._bus.ready() or self._bus.counts.disconnects != losses:
+            raise Unavailable("nobody tells that the lines have arrived")
+
+    def _settle(self, given: dict[Tail, None], arrived: bool) -> None:
+        for tail in given:
+            if arrived:
+                tail.commit()
+            else:
+                tail.rollback()
+                self._folders.ready[tail] = None
+            if tail.finished:
+                self._folders.done(tail)
+        self._unsaved.set()
+
+    async def _keep_saved(self) -> None:
+        """Beside the shipping, for a disk may be slow."""
+        while True:
+            await self._unsaved.wait()
+            await self._save()
+            await asyncio.sleep(SAVE_SECONDS)
+
+    async def _save(self) -> None:
+        self._unsaved.clear()
+        try:
+            await asyncio.to_thread(self._positions.save, self._folders.saved())
+        except OSError as fault:
+            self._unsaved.set()
+            log.warning("positions cannot be saved", fault=str(fault))
+
+
+def _age(line: bytes) -> float:
+    """Seconds since the time that a line begins with."""
+    time, _, _ = line.partition(b" ")
+    try:
+        at = datetime.datetime.fromisoformat(time.decode())
+    except ValueError:  # such a day never was
+        return 0.0
+    return max(0.0, (datetime.datetime.now(datetime.UTC) - at).total_seconds())
