@@ -1,4 +1,4 @@
-"""Requests to the API server on aiohttp and msgspec; every call has a time limit.
+"""Requests to the API server; every call has a time limit.
 
 Decision 0016 says why not a client library. Objects are plain dicts, or views: msgspec structs
 that name the fields in use, so that nothing else is kept. Faults are those of `faults`.
@@ -7,36 +7,34 @@ that name the fields in use, so that nothing else is kept. Faults are those of `
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import aiohttp
-import msgspec
 
-from deis_bus.errors import Transient
+from deis_bus.errors import Refused, Transient
 from deis_platform.groups import KubernetesSettings
 from deis_platform.kubernetes import kinds
-from deis_platform.kubernetes.access import Access, access
-from deis_platform.kubernetes.faults import Conflict, Gone, NotFound, fault_of
+from deis_platform.kubernetes.access import Access, from_pod
+from deis_platform.kubernetes.faults import Conflict, Gone, NotFound
 from deis_platform.kubernetes.kinds import Kind
-from deis_platform.kubernetes.views import Meta
+from deis_platform.kubernetes.transport import CALL_SECONDS, JSON, Transport, open_transport
+from deis_platform.kubernetes.wire import Bookmark, Change, Lines, Listing, Page, change_of, decoded
 
 T = TypeVar("T")
 Object = dict[str, Any]
 
 MANAGER = "deis"
 """Our field manager: fields of others on the same object stay theirs."""
-CALL_SECONDS = 15.0
-CONNECT_SECONDS = 5.0
-WATCH_SECONDS = 60
+WATCH_SECONDS = 40
 """How long one watch lasts; the next one goes on where it ended."""
-SILENT_SECONDS = 75.0
-PAGE = 500
+SILENT_SECONDS = 50.0
+"""A watch that is silent for so long hangs: its end is at WATCH_SECONDS, and told."""
+PAGE = 200
+"""Objects a request; decoding more of them at once would hold up the loop."""
 ATTEMPTS = 5
 """Of a write that met a conflict."""
 PAUSE_SECONDS = 0.05
-MAX_BODY = 64 * 1024 * 1024
-MAX_LINE = 8 * 1024 * 1024
-CONNECTIONS = 64
 PATCHES = {
     "merge": "application/merge-patch+json",
     "strategic": "application/strategic-merge-patch+json",
@@ -45,47 +43,13 @@ PATCHES = {
 }
 
 
-class Listing(msgspec.Struct, Generic[T], frozen=True):
-    """Objects as they were at one version of the whole collection."""
-
-    items: list[T]
-    version: str
-
-
-class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
-    resource_version: str = ""
-    continue_: str = msgspec.field(default="", name="continue")
-
-
-class _Page(msgspec.Struct, Generic[T], frozen=True):
-    metadata: _ListMeta
-    items: list[T]
-
-
-class Change(msgspec.Struct, Generic[T], frozen=True):
-    """One line of a watch: ADDED, MODIFIED, DELETED or BOOKMARK."""
-
-    type: str
-    object: T
-
-
-class _Event(msgspec.Struct, frozen=True):
-    type: str
-    object: msgspec.Raw
-
-
-class _Code(msgspec.Struct, frozen=True):
-    code: int = 500
-
-
 class Kubernetes:
     """The API server, as one account sees it. Made by `open_kubernetes`."""
 
-    def __init__(self, session: aiohttp.ClientSession, way: Access, namespace: str) -> None:
+    def __init__(self, transport: Transport, namespace: str) -> None:
         self.namespace = namespace
         """The platform's own."""
-        self._session = session
-        self._way = way
+        self._transport = transport
 
     async def get(
         self,
@@ -97,8 +61,8 @@ class Kubernetes:
         subresource: str = "",
     ) -> T:
         """One object. Raises NotFound."""
-        body = await self._request("GET", kind.path(namespace, name, subresource))
-        return _decoded(body, view)
+        body = await self._transport.call("GET", kind.path(namespace, name, subresource))
+        return decoded(body, view)
 
     async def list(
         self,
@@ -109,23 +73,27 @@ class Kubernetes:
         labels: str = "",
         fields: str = "",
     ) -> Listing[T]:
-        """All objects that match; page by page, begun anew when they became too old meanwhile."""
-        while True:
-            with contextlib.suppress(Gone):
-                return await self._list(kind, namespace, view, labels, fields)
+        """All objects that match, page by page. Raises Transient.
 
-    async def _list(
-        self, kind: Kind, namespace: str, view: type[T], labels: str, fields: str
-    ) -> Listing[T]:
+        Where the pages become too old before the last one is read, in one answer instead.
+        """
+        path, params = kind.path(namespace), _selected(labels, fields)
+        try:
+            return await self._list(path, params | {"limit": str(PAGE)}, view)
+        except Gone:
+            try:
+                return await self._list(path, params, view)
+            except Gone as fault:
+                raise Transient(f"a list is never young enough: {fault}") from None
+
+    async def _list(self, path: str, params: dict[str, str], view: type[T]) -> Listing[T]:
         items: list[T] = []
-        params = _selected(labels, fields) | {"limit": str(PAGE)}
         while True:
-            body = await self._request("GET", kind.path(namespace), params)
-            page = _decoded(body, _Page[view])  # type: ignore[valid-type]
-            items += page.items
+            page = decoded(await self._transport.call("GET", path, params), Page)
+            items.extend(decoded(item, view) for item in page.items)
             if not page.metadata.continue_:
                 return Listing(items, page.metadata.resource_version)
-            params["continue"] = page.metadata.continue_
+            params = params | {"continue": page.metadata.continue_}
 
     async def watch(
         self,
@@ -136,46 +104,55 @@ class Kubernetes:
         view: type[T],
         labels: str = "",
         fields: str = "",
-    ) -> AsyncGenerator[Change[T], None]:
-        """Changes after `version`, for about a minute. Raises Gone, Transient."""
+    ) -> AsyncGenerator[Change[T] | Bookmark, None]:
+        """Changes after `version`, for WATCH_SECONDS. Raises Gone, Refused, Transient.
+
+        Close it (`contextlib.aclosing`), or it holds a connection until the collector comes.
+        """
         params = _selected(labels, fields) | {
             "watch": "1",
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_SECONDS),
             "resourceVersion": version,
         }
-        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
-        async with self._opened("GET", kind.path(namespace), params, timeout=timeout) as answer:
-            async for line in _lines(answer):
-                yield _change(line, view)
+        path, lines = kind.path(namespace), Lines()
+        async with self._transport.stream(path, params, silent=SILENT_SECONDS) as chunks:
+            async for chunk in chunks:
+                for line in lines.feed(chunk):
+                    yield change_of(line, view)
 
     async def apply(self, obj: Object, *, manager: str = MANAGER, force: bool = True) -> Object:
-        """Server-side apply: the fields we name become ours and so. Raises Refused, NotFound for
-        a missing namespace, Conflict where it would not settle."""
+        """Server-side apply: the fields we name become ours and so.
+
+        Raises NotFound for a missing namespace, Conflict where it would not settle (without force
+        also of kind `owned`: another manager holds a field), Refused.
+        """
         params = {"fieldManager": manager, "force": "true" if force else "false"}
-        return await self._write("PATCH", _path_of(obj), params, obj, "apply")
+        return await self._write("PATCH", _path_of(obj), params, obj, PATCHES["apply"])
 
     async def create(self, obj: Object, *, manager: str = MANAGER) -> Object:
-        """Make it. Raises Conflict of kind `exists`."""
-        meta = obj["metadata"]
-        path = kinds.of(obj).path(str(meta.get("namespace", "")))
-        body = await self._request("POST", path, {"fieldManager": manager}, obj)
-        return _decoded(body, dict)
+        """Make it. Raises Conflict of kind `exists`, NotFound for a missing namespace, Refused."""
+        path = kinds.of(obj).path(str(obj["metadata"].get("namespace", "")))
+        return await self._write("POST", path, {"fieldManager": manager}, obj)
 
     async def patch(
         self,
         kind: Kind,
         name: str,
         namespace: str,
-        patch: Object,
+        patch: object,
         *,
         type: str = "merge",  # noqa: A002 - the API's own word
         subresource: str = "",
         manager: str = MANAGER,
     ) -> Object:
-        """Change some fields: `merge`, `strategic` or `json`. Raises NotFound, Conflict."""
+        """Change some fields: `merge`, `strategic` or `json` (its patch is a list).
+
+        With a `resourceVersion` in the patch it counts only for that version. Raises NotFound,
+        Conflict, Refused.
+        """
         path = kind.path(namespace, name, subresource)
-        return await self._write("PATCH", path, {"fieldManager": manager}, patch, type)
+        return await self._write("PATCH", path, {"fieldManager": manager}, patch, PATCHES[type])
 
     async def delete(
         self,
@@ -187,14 +164,17 @@ class Kubernetes:
         uid: str = "",
         propagation: str = "Background",
     ) -> bool:
-        """Ask for its end; False when it was not there, or another `uid` is. Raises Refused."""
+        """Ask for its end; False when it was not there, or another `uid` is. Raises Refused.
+
+        `grace` in seconds, None for the object's own; 0 kills without waiting for its node.
+        """
         options: Object = {"propagationPolicy": propagation}
         if grace is not None:
             options["gracePeriodSeconds"] = grace
         if uid:
             options["preconditions"] = {"uid": uid}
         try:
-            await self._request("DELETE", kind.path(namespace, name), body=options)
+            await self._transport.call("DELETE", kind.path(namespace, name), body=options)
         except NotFound:
             return False
         except Conflict:
@@ -204,130 +184,103 @@ class Kubernetes:
         return True
 
     async def logs(
-        self, pod: str, namespace: str, *, container: str = "", follow: bool = False
+        self,
+        pod: str,
+        namespace: str,
+        *,
+        container: str = "",
+        follow: bool = False,
+        since: str = "",
+        timestamps: bool = False,
     ) -> AsyncGenerator[bytes, None]:
-        """A container's output from its first byte on. Raises NotFound, Refused, Transient."""
-        params = {"follow": "true"} if follow else {}
-        if container:
-            params["container"] = container
-        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS)
+        """A container's output in chunks, from its first byte on or from the time `since` (RFC
+        3339, whole seconds); with `follow` until the container ends. Raises NotFound, Refused (400
+        before the container runs), Transient.
+
+        Close it (`contextlib.aclosing`). `timestamps` begins each line with its time, for who
+        has to go on after a Transient.
+        """
+        told = {
+            "container": container,
+            "follow": "true" if follow else "",
+            "sinceTime": since,
+            "timestamps": "true" if timestamps else "",
+        }
+        params = {name: value for name, value in told.items() if value}
         path = kinds.POD.path(namespace, pod, "log")
-        async with self._opened("GET", path, params, timeout=timeout) as answer:
-            try:
-                async for chunk in answer.content.iter_any():
-                    yield chunk
-            except aiohttp.ClientError as fault:
-                raise Transient(f"the API server went away: {type(fault).__name__}") from fault
+        # A container may be silent for days.
+        silent = None if follow else CALL_SECONDS
+        async with self._transport.stream(path, params, silent=silent) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def attach(
-        self, pod: str, namespace: str, *, container: str, tty: bool
+        self, pod: str, namespace: str, *, container: str, tty: bool, stdin: bool = True
     ) -> aiohttp.ClientWebSocketResponse:
-        """A web socket to the container's input and outputs (protocol v5.channel.k8s.io)."""
+        """A web socket to the container's input and outputs (protocol v5.channel.k8s.io).
+
+        The caller closes it. Raises NotFound, Refused (400 before the container runs), Transient.
+        """
         params = {
             "container": container,
-            "stdin": "true",
+            "stdin": "true" if stdin else "false",
             "stdout": "true",
             "stderr": "false" if tty else "true",
             "tty": "true" if tty else "false",
         }
-        path = kinds.POD.path(namespace, pod, "attach")
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                return await self._session.ws_connect(
-                    self._way.server + path,
-                    params=params,
-                    headers=self._headers(),
-                    ssl=self._way.tls or True,
-                    protocols=("v5.channel.k8s.io",),
-                    max_msg_size=MAX_LINE,
-                )
-        except aiohttp.WSServerHandshakeError as fault:
-            raise fault_of(fault.status, b"") from fault
-        except (aiohttp.ClientError, OSError, TimeoutError) as fault:
-            raise Transient(f"the API server is away: {type(fault).__name__}") from fault
+        return await self._transport.socket(kinds.POD.path(namespace, pod, "attach"), params)
 
     async def ready(self) -> bool:
-        """Whether it answers at all."""
-        with contextlib.suppress(Transient):
-            await self._request("GET", "/readyz")
+        """Whether it answers and is ready; a refusal is an answer."""
+        try:
+            await self._transport.call("GET", "/readyz")
+        except Transient:
+            return False
+        except Refused:
             return True
-        return False
+        return True
 
     async def _write(
-        self, method: str, path: str, params: Mapping[str, str], body: object, patch: str
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        body: object,
+        content: str = JSON,
     ) -> Object:
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, ATTEMPTS):
             try:
-                return _decoded(await self._request(method, path, params, body, patch), dict)
-            except Conflict:
-                # Another writer was between its reading and writing; with a version of the
-                # caller's own the conflict is for him.
-                if attempt == ATTEMPTS or _versioned(body):
+                return await self._write_once(method, path, params, body, content)
+            except Conflict as fault:
+                # Another writer was between its reading and writing (or counting a quota); with a
+                # version of the caller's own the conflict is for him.
+                if fault.kind != "conflict" or _versioned(body):
                     raise
             await asyncio.sleep(PAUSE_SECONDS * attempt)
-        raise AssertionError("unreachable")
+        return await self._write_once(method, path, params, body, content)
 
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        body: object = None,
-        patch: str = "",
-    ) -> bytes:
-        timeout = aiohttp.ClientTimeout(total=CALL_SECONDS, sock_connect=CONNECT_SECONDS)
-        async with self._opened(method, path, params, body, patch, timeout=timeout) as answer:
-            try:
-                return await answer.read()
-            except (aiohttp.ClientError, OSError, TimeoutError) as fault:
-                raise Transient(f"the API server went away: {type(fault).__name__}") from fault
-
-    @contextlib.asynccontextmanager
-    async def _opened(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        body: object = None,
-        patch: str = "",
-        *,
-        timeout: aiohttp.ClientTimeout,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = self._headers()
-        if body is not None:
-            headers["Content-Type"] = PATCHES.get(patch, "application/json")
-        try:
-            answer = await self._session.request(
-                method,
-                self._way.server + path,
-                params=params,
-                data=None if body is None else msgspec.json.encode(body),
-                headers=headers,
-                ssl=self._way.tls or True,
-                timeout=timeout,
-            )
-        except (aiohttp.ClientError, OSError, TimeoutError) as fault:
-            raise Transient(f"the API server is away: {type(fault).__name__}") from fault
-        async with answer:
-            if answer.status >= 300:
-                raise fault_of(answer.status, await _short(answer))
-            yield answer
-
-    def _headers(self) -> dict[str, str]:
-        token = self._way.token()
-        headers = {"Accept": "application/json", "User-Agent": "deis-workflow"}
-        return headers | ({"Authorization": f"Bearer {token}"} if token else {})
+    async def _write_once(
+        self, method: str, path: str, params: Mapping[str, str], body: object, content: str
+    ) -> Object:
+        answer: Object = decoded(
+            await self._transport.call(method, path, params, body, content), dict
+        )
+        return answer
 
 
 @contextlib.asynccontextmanager
 async def open_kubernetes(settings: KubernetesSettings) -> AsyncIterator[Kubernetes]:
     """The API server; nothing is asked yet. Raises NoCluster without a way to it."""
-    way = await asyncio.to_thread(access, settings.kubeconfig)
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=30)
-    async with aiohttp.ClientSession(
-        connector=connector, read_bufsize=1024 * 1024, trust_env=False
-    ) as session:
-        yield Kubernetes(session, way, settings.namespace)
+    async with open_transport(await _access(settings.kubeconfig)) as transport:
+        yield Kubernetes(transport, settings.namespace)
+
+
+async def _access(kubeconfig: str) -> Access:
+    if not kubeconfig:
+        return await from_pod()
+    from deis_platform.kubernetes.kubeconfig import from_file  # yaml, of no use in a pod
+
+    return await from_file(Path(kubeconfig))
 
 
 def _selected(labels: str, fields: str) -> dict[str, str]:
@@ -342,45 +295,3 @@ def _path_of(obj: Object) -> str:
 
 def _versioned(body: object) -> bool:
     return isinstance(body, dict) and "resourceVersion" in body.get("metadata", {})
-
-
-def _decoded(body: bytes, view: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=view)
-    except msgspec.MsgspecError as fault:
-        raise Transient(f"the API server's answer cannot be read: {fault}") from None
-
-
-def _change(line: bytes, view: type[T]) -> Change[T]:
-    event = _decoded(line, _Event)
-    if event.type == "ERROR":
-        raise fault_of(_decoded(bytes(event.object), _Code).code, bytes(event.object))
-    return Change(event.type, _decoded(bytes(event.object), view))
-
-
-def version_of(obj: object) -> str:
-    """The resource version of a view or a dict."""
-    if isinstance(obj, dict):
-        return str(obj["metadata"]["resourceVersion"])
-    meta: Meta = obj.metadata  # type: ignore[attr-defined]
-    return meta.resource_version
-
-
-async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    rest = b""
-    try:
-        async for chunk in answer.content.iter_any():
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                yield line
-            if len(rest) > MAX_LINE:
-                raise Transient("a line of a watch is too long")
-    except (aiohttp.ClientError, OSError, TimeoutError) as fault:
-        raise Transient(f"a watch broke: {type(fault).__name__}") from fault
-
-
-async def _short(answer: aiohttp.ClientResponse) -> bytes:
-    """The beginning of a refusal's body; none where it does not come."""
-    with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
-        return await answer.content.read(64 * 1024)
-    return b""

@@ -9,9 +9,9 @@ import msgspec
 
 from deis_bus.errors import Refused, Transient
 from deis_platform.kubernetes.client import Kubernetes, Object
-from deis_platform.kubernetes.faults import Gone
 from deis_platform.kubernetes.kinds import Kind
 from deis_platform.kubernetes.views import View
+from deis_platform.kubernetes.wire import Bookmark, Change, without_nulls
 from deis_platform.logs import get_logger
 from deis_platform.races import unless
 from deis_platform.retry import delays
@@ -21,16 +21,25 @@ log = get_logger(__name__)
 V = TypeVar("V", bound=View)
 Heard = Callable[[str, V | None, V | None], None]
 
+SHORT_SECONDS = 1.0
+"""A watch that ends sooner without a word is a fault, or we would ask without a pause."""
+
 
 def _nothing(_key: str, _old: Any, _new: Any) -> None:
     """Nobody listens."""
+
+
+def _pauses() -> Iterator[float]:
+    return delays(ceiling=5.0)
 
 
 class Mirror(Generic[V]):
     """A part. `items` holds the views by `namespace/name`; `heard(key, old, new)` tells changes.
 
     An object that is deleted is heard with `new` None. After a gap (410, another API server) the
-    differences alone are heard. While the API server is away the items stand as they were.
+    differences alone are heard. While the API server is away the items stand as they were, and
+    the log has one line when it goes and one when it is back. `heard` must not raise: that ends
+    the part.
     """
 
     def __init__(
@@ -43,6 +52,7 @@ class Mirror(Generic[V]):
         labels: str = "",
         fields: str = "",
         heard: Heard[V] = _nothing,
+        pauses: Callable[[], Iterator[float]] = _pauses,
     ) -> None:
         self.name = f"mirror of {kind.plural}"
         self.items: dict[str, V] = {}
@@ -55,18 +65,24 @@ class Mirror(Generic[V]):
         self._namespace = namespace
         self._select = {"labels": labels, "fields": fields}
         self._version = ""
-        self._pauses = _pauses()
+        self._learned: set[str] = set()
+        self._outage = _Outage(kind.plural, pauses)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until stopped, whatever happens to the API server."""
         await unless(stop, self._always())
 
     def learn(self, obj: Object) -> None:
-        """Take in what a write of ours answered, unless something newer was heard already."""
-        view = msgspec.convert(obj, self._view, strict=False)
-        known = self.items.get(view.metadata.key)
-        if known is None or _number(known) < _number(view):
-            self._put(view)
+        """Take in what a write of ours answered, unless this or something newer was heard.
+
+        For objects that this mirror selects. It is heard now, not again when the watch tells it.
+        """
+        view = msgspec.convert(without_nulls(obj), self._view)
+        key, known = view.metadata.key, self.items.get(view.metadata.key)
+        # What is not older than the version heard last and yet unknown has been deleted since.
+        if _number(view) > max(_int(self._version), _number(known)):
+            self._learned.add(key)
+            self._put(key, view)
 
     async def _always(self) -> None:
         while True:
@@ -74,44 +90,67 @@ class Mirror(Generic[V]):
                 if not self._version:
                     self._version = await self._relist()
                 await self._follow()
-            except Gone:
-                log.info("listing again", kind=self._kind.plural)
-                self._version = ""
             except (Transient, Refused) as fault:
-                log.warning("no news", kind=self._kind.plural, fault=str(fault))
-                await asyncio.sleep(next(self._pauses))
+                # A refused version is no better next time, be it too old (410) or nonsense.
+                if isinstance(fault, Refused):
+                    self._version = ""
+                await self._outage.pause(fault)
 
     async def _relist(self) -> str:
         listing = await self._api.list(self._kind, self._namespace, view=self._view, **self._select)
         present = {view.metadata.key: view for view in listing.items}
         for key in self.items.keys() - present.keys():
-            self._drop(key)
+            if self._settled(key, _int(listing.version)):
+                self._drop(key)
         for key, view in present.items():
-            known = self.items.get(key)
-            if known is None or known.metadata.resource_version != view.metadata.resource_version:
-                self._put(view)
+            if self._settled(key, _number(view)):
+                self._put(key, view)
         self.synced.set()
         return listing.version
 
     async def _follow(self) -> None:
         """One watch, from the last version that was heard on. Raises Gone, Transient, Refused."""
+        clock = asyncio.get_running_loop()
+        begun, told = clock.time(), False
         watch = self._api.watch(
             self._kind, self._namespace, version=self._version, view=self._view, **self._select
         )
         async with contextlib.aclosing(watch):
-            async for change in watch:
-                self._pauses = _pauses()
-                self._version = change.object.metadata.resource_version
-                if change.type == "DELETED":
-                    self._drop(change.object.metadata.key)
-                elif change.type != "BOOKMARK":
-                    self._put(change.object)
+            async for line in watch:
+                if not told:
+                    told = True
+                    self._outage.over()
+                self._take(line)
+        if not told and clock.time() - begun < SHORT_SECONDS:
+            raise Transient("a watch ended at once")
+        self._outage.over()
 
-    def _put(self, view: V) -> None:
-        key = view.metadata.key
+    def _take(self, line: Change[V] | Bookmark) -> None:
+        if isinstance(line, Bookmark):
+            self._version = line.version
+            return
+        meta = line.object.metadata
+        self._version = meta.resource_version
+        if not self._settled(meta.key, _number(line.object)):
+            return
+        if line.type == "DELETED":
+            self._drop(meta.key)
+        else:
+            self._put(meta.key, line.object)
+
+    def _settled(self, key: str, version: int) -> bool:
+        """Whether this news is not older than what was learned of that object."""
+        if key in self._learned:
+            if version < _number(self.items.get(key)):
+                return False
+            self._learned.discard(key)
+        return True
+
+    def _put(self, key: str, view: V) -> None:
         old = self.items.get(key)
         self.items[key] = view
-        self._heard(key, old, view)
+        if old is None or old.metadata.resource_version != view.metadata.resource_version:
+            self._heard(key, old, view)
 
     def _drop(self, key: str) -> None:
         old = self.items.pop(key, None)
@@ -119,11 +158,36 @@ class Mirror(Generic[V]):
             self._heard(key, old, None)
 
 
-def _pauses() -> Iterator[float]:
-    return delays(ceiling=5.0)
+class _Outage:
+    """Pauses that grow, and a line in the log for each type of fault, however long it lasts."""
+
+    def __init__(self, what: str, pauses: Callable[[], Iterator[float]]) -> None:
+        self._what = what
+        self._new_pauses = pauses
+        self._pauses: Iterator[float] | None = None
+        self._said: set[type[Exception]] = set()
+
+    async def pause(self, fault: Exception) -> None:
+        """Wait before the next attempt. The first fault is no news: watches break now and then."""
+        if self._pauses is None:
+            self._pauses = self._new_pauses()
+        elif type(fault) not in self._said:
+            self._said.add(type(fault))
+            log.warning("no news", of=self._what, fault=str(fault))
+        await asyncio.sleep(next(self._pauses))
+
+    def over(self) -> None:
+        """It works."""
+        if self._said:
+            log.info("news again", of=self._what)
+            self._said.clear()
+        self._pauses = None
 
 
-def _number(view: View) -> int:
-    """Versions are compared only between an answer of ours and a watch of the same kind."""
-    text = view.metadata.resource_version
-    return int(text) if text.isdigit() else 0
+def _number(view: View | None) -> int:
+    return _int(view.metadata.resource_version) if view is not None else 0
+
+
+def _int(version: str) -> int:
+    """Versions of one kind grow; compared only where an answer of ours meets a list or a watch."""
+    return int(version) if version.isdigit() else 0

@@ -1,0 +1,241 @@
+"""HTTP to the API server: two sessions, time limits, the token, and faults mapped once.
+
+Short calls have connections of their own: watches, followed logs and web sockets each hold one for
+minutes, and a hundred followed builds must not starve a write.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import aiohttp
+import msgspec
+
+from deis_bus.errors import Refused, Transient
+from deis_platform.kubernetes.access import Access
+from deis_platform.kubernetes.faults import Busy, Unauthorized, fault_of
+from deis_platform.kubernetes.tokens import Credential, Unreadable
+
+R = TypeVar("R")
+
+CALL_SECONDS = 15.0
+"""For a whole call: connection, answer, and the pauses the API server asks for."""
+OPEN_SECONDS = 15.0
+CONNECT_SECONDS = 5.0
+CALLS = 64
+"""Connections at once; more calls wait for one, within their time."""
+STREAMS = 1024
+"""Connections at once; one more than that is Transient."""
+MAX_BODY = 64 * 1024 * 1024
+MAX_REFUSAL = 64 * 1024
+MAX_FRAME = 8 * 1024 * 1024
+STREAM_BUFFER = 64 * 1024
+"""Bytes read ahead of who reads a stream slowly, per stream (aiohttp holds up to twice that)."""
+MIN_PAUSE = 0.1
+CHANNELS = "v5.channel.k8s.io"
+JSON = "application/json"
+_LOST = (aiohttp.ClientError, OSError, TimeoutError)
+_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""A machine that vanished is noticed within half a minute, on streams that are silent too. No
+TCP_USER_TIMEOUT: it would end an attach to a program that does not read its input."""
+
+
+class Transport:
+    """Made by `open_transport`."""
+
+    def __init__(
+        self, calls: aiohttp.ClientSession, streams: aiohttp.ClientSession, way: Access
+    ) -> None:
+        self._calls = calls
+        self._streams = streams
+        self._way = way
+        self._where: dict[str, Any] = {"ssl": way.tls or True, "server_hostname": way.hostname}
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        body: object = None,
+        content: str = JSON,
+    ) -> bytes:
+        """The body of the answer. Raises Refused or Transient, after at most CALL_SECONDS."""
+        sent: dict[str, Any] = {"params": params}
+        if body is not None:
+            sent |= {"data": msgspec.json.encode(body), "headers": {"Content-Type": content}}
+
+        async def ask(headers: dict[str, str]) -> bytes:
+            everything = sent | {"headers": headers | sent.get("headers", {})}
+            async with await self._opened(self._calls, method, path, everything) as answer:
+                return await _whole(answer, MAX_BODY)
+
+        with _lost("the API server is away"):
+            async with asyncio.timeout(CALL_SECONDS) as limit:
+                return await _patiently(lambda: self._as_us(ask), limit, method)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, path: str, params: Mapping[str, str], *, silent: float | None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Chunks of a body as they come; `silent` seconds without one are a fault.
+
+        The answer's head comes at once, that of a followed log before its first byte too. Raises
+        Refused or Transient, while iterating too.
+        """
+        limits = aiohttp.ClientTimeout(connect=CONNECT_SECONDS, sock_read=silent)
+
+        async def ask(headers: dict[str, str]) -> aiohttp.ClientResponse:
+            sent = {"params": params, "headers": headers, "timeout": limits}
+            return await self._opened(self._streams, "GET", path, sent)
+
+        with _lost("the API server is away"):
+            async with asyncio.timeout(OPEN_SECONDS):
+                answer = await self._as_us(ask)
+        async with answer:
+            yield _chunks(answer)
+
+    async def socket(self, path: str, params: Mapping[str, str]) -> aiohttp.ClientWebSocketResponse:
+        """A web socket of CHANNELS; the caller closes it. Raises Refused or Transient."""
+        with _lost("the API server is away"):
+            async with asyncio.timeout(OPEN_SECONDS):
+                return await self._as_us(lambda headers: self._upgraded(path, params, headers))
+
+    async def _upgraded(
+        self, path: str, params: Mapping[str, str], headers: dict[str, str]
+    ) -> aiohttp.ClientWebSocketResponse:
+        # Without aiohttp's heartbeat: it ends a socket whose reader is slow, for the answer to its
+        # ping then waits in line. The kernel's keepalive does the same work.
+        try:
+            channel: aiohttp.ClientWebSocketResponse = await self._streams.ws_connect(
+                self._way.server + path,
+                params=params,
+                headers=headers,
+                protocols=(CHANNELS,),
+                max_msg_size=MAX_FRAME,
+                **self._where,
+            )
+        except aiohttp.WSServerHandshakeError as fault:
+            # `from None`: the fault carries the request's headers, and so the token.
+            raise fault_of(fault.status, b"") from None
+        if channel.protocol != CHANNELS:
+            await channel.close()
+            raise Refused(501, f"the API server does not speak {CHANNELS}")
+        return channel
+
+    async def _as_us(self, ask: Callable[[dict[str, str]], Awaitable[R]]) -> R:
+        """Asked with our token; once more with a newer one where it was refused."""
+        try:
+            held = await self._way.token.now()
+            try:
+                return await ask(_headers(held))
+            except Unauthorized:
+                newer = await self._way.token.instead_of(held)
+                if newer.token == held.token:
+                    raise
+            return await ask(_headers(newer))
+        except Unreadable as fault:
+            raise Transient(f"no token for the API server: {fault}") from None
+
+    async def _opened(
+        self, session: aiohttp.ClientSession, method: str, path: str, sent: dict[str, Any]
+    ) -> aiohttp.ClientResponse:
+        """A successful answer, its body to come."""
+        url = self._way.server + path
+        answer = await session.request(method, url, allow_redirects=False, **sent, **self._where)
+        if answer.status < 300:
+            return answer
+        async with answer:
+            told = b""
+            with contextlib.suppress(aiohttp.ClientError, Transient):  # the status says enough
+                told = await _whole(answer, MAX_REFUSAL)
+            raise fault_of(answer.status, told, answer.headers.get("Retry-After"))
+
+
+@contextlib.asynccontextmanager
+async def open_transport(way: Access) -> AsyncIterator[Transport]:
+    """Both sessions; nothing is asked yet."""
+    limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+    async with (
+        aiohttp.ClientSession(connector=_connector(CALLS), timeout=limits) as calls,
+        aiohttp.ClientSession(
+            connector=_connector(STREAMS), timeout=limits, read_bufsize=STREAM_BUFFER
+        ) as streams,
+    ):
+        yield Transport(calls, streams, way)
+
+
+def _connector(limit: int) -> aiohttp.TCPConnector:
+    return aiohttp.TCPConnector(limit=limit, keepalive_timeout=30, socket_factory=_socket)
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):  # not every system has each
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
+
+
+async def _patiently(
+    ask: Callable[[], Awaitable[bytes]], limit: asyncio.Timeout, method: str
+) -> bytes:
+    """Asked again when the API server says so and there is time left.
+
+    A POST only after a 429: after another fault the object may be there.
+    """
+    clock = asyncio.get_running_loop()
+    while True:
+        try:
+            return await ask()
+        except Busy as busy:
+            pause = max(busy.seconds, MIN_PAUSE)
+            late = clock.time() + pause >= (limit.when() or 0)
+            if late or (method == "POST" and busy.status != 429):
+                raise
+        await asyncio.sleep(pause)
+
+
+@contextlib.contextmanager
+def _lost(what: str) -> Iterator[None]:
+    """Faults of connections and time limits become Transient; the text holds no header."""
+    try:
+        yield
+    except _LOST as fault:
+        raise Transient(f"{what}: {_name(fault)}") from None
+
+
+def _name(fault: BaseException) -> str:
+    if isinstance(fault, TimeoutError):
+        return "no answer in time"
+    if isinstance(fault, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not trusted ({fault.certificate_error})"
+    return str(fault) if isinstance(fault, aiohttp.ClientConnectorError) else type(fault).__name__
+
+
+async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    with _lost("the API server went away"):
+        async for chunk in answer.content.iter_any():
+            yield chunk
+
+
+async def _whole(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+    """A body that is not longer than that."""
+    parts, size = [], 0
+    async for chunk in answer.content.iter_any():
+        parts.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise Transient("the API server's answer is too long")
+    return b"".join(parts)
+
+
+def _headers(credential: Credential) -> dict[str, str]:
+    # `identity`: a packed answer costs both sides more than the local network does.
+    headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "deis-workflow"}
+    if credential.token:
+        headers["Authorization"] = f"Bearer {credential.token}"
+    return headers

@@ -1,0 +1,428 @@
+"""Requests as they are sent, and what becomes of faults, pauses, pages and tokens."""
+
+import asyncio
+import contextlib
+import socket
+import traceback
+from typing import cast
+
+import pytest
+
+from deis_bus.errors import Refused, Transient
+from deis_platform.kubernetes import (
+    Bookmark,
+    Conflict,
+    Forbidden,
+    Gone,
+    Kubernetes,
+    NotFound,
+    View,
+    client,
+    kinds,
+    transport,
+)
+from deis_platform.kubernetes.access import Access
+from deis_platform.kubernetes.tokens import Credential, Token, Unreadable, fixed
+from deis_platform.kubernetes.transport import open_transport
+from tests.unit.deis_platform.kubernetes.fake import (
+    Fake,
+    answer,
+    bookmark,
+    cut,
+    door,
+    event,
+    lines,
+    listing,
+    obj,
+    refusal,
+    told,
+)
+
+MAP = kinds.CONFIG_MAP
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(transport, "MIN_PAUSE", 0.001)
+
+
+class Refreshed(Token):
+    """Tokens `t1`, `t2` and so on, one at each read."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        super().__init__(self._next)
+
+    async def _next(self) -> Credential:
+        self.reads += 1
+        return Credential(f"t{self.reads}")
+
+
+async def test_reading(fake: Fake, api: Kubernetes) -> None:
+    fake.will(answer(obj("a", 7, data={"x": "1"})), answer(obj("a", 7)))
+    assert (await api.get(MAP, "a", "blog", view=dict))["data"] == {"x": "1"}
+    view = await api.get(MAP, "a", "blog", view=View, subresource="status")
+    assert view.metadata.key == "blog/a"
+    assert [asked.path for asked in fake.asked] == [
+        "/api/v1/namespaces/blog/configmaps/a",
+        "/api/v1/namespaces/blog/configmaps/a/status",
+    ]
+    assert {asked.token for asked in fake.asked} == {"secret-token"}
+
+
+async def test_a_name_is_no_path(fake: Fake, api: Kubernetes) -> None:
+    fake.will(refusal(404))
+    with pytest.raises(NotFound):
+        await api.get(MAP, "../../secrets/x?y", "blog", view=dict)
+    assert fake.asked[0].path == "/api/v1/namespaces/blog/configmaps/../../secrets/x?y"
+    assert fake.asked[0].query == {}
+
+
+async def test_writing(fake: Fake, api: Kubernetes) -> None:
+    fake.will(*(answer(obj("a", version)) for version in range(4)))
+    await api.apply(obj("a", 1))
+    await api.create(obj("a", 1), manager="other")
+    await api.patch(MAP, "a", "blog", [{"op": "remove", "path": "/data/x"}], type="json")
+    assert await api.delete(MAP, "a", "blog", grace=0, uid="u")
+    sent = [(one.method, one.path.rpartition("/")[2], one.query) for one in fake.asked]
+    assert sent == [
+        ("PATCH", "a", {"fieldManager": "deis", "force": "true"}),
+        ("POST", "configmaps", {"fieldManager": "other"}),
+        ("PATCH", "a", {"fieldManager": "deis"}),
+        ("DELETE", "a", {}),
+    ]
+    contents = [one.headers.get("Content-Type") for one in fake.asked]
+    assert contents[0] == "application/apply-patch+yaml"
+    assert contents[1:3] == ["application/json", "application/json-patch+json"]
+    assert fake.asked[3].body == {
+        "propagationPolicy": "Background",
+        "gracePeriodSeconds": 0,
+        "preconditions": {"uid": "u"},
+    }
+
+
+async def test_a_conflict_is_tried_again(fake: Fake, api: Kubernetes) -> None:
+    fake.will(*[refusal(409, "Conflict")] * 3, answer(obj("a", 2)))
+    assert await api.apply(obj("a", 1) | {"metadata": {"name": "a", "namespace": "blog"}})
+    assert len(fake.asked) == 4
+
+
+async def test_a_conflict_that_does_not_settle(fake: Fake, api: Kubernetes) -> None:
+    fake.will(*[refusal(409, "Conflict")] * client.ATTEMPTS)
+    with pytest.raises(Conflict):
+        await api.patch(MAP, "a", "blog", {"data": {}})
+    assert len(fake.asked) == client.ATTEMPTS
+
+
+@pytest.mark.parametrize("reason", ["AlreadyExists", "Conflict"])
+async def test_conflicts_for_the_caller(fake: Fake, api: Kubernetes, reason: str) -> None:
+    """What exists stays so, and whoever names a version wants to know."""
+    fake.will(refusal(409, reason))
+    with pytest.raises(Conflict):
+        await api.create(obj("a", 1))
+    assert len(fake.asked) == 1
+
+
+async def test_deleting_what_is_not_there(fake: Fake, api: Kubernetes) -> None:
+    fake.will(refusal(404), refusal(409, "Conflict"), refusal(409, "Conflict"), refusal(403))
+    assert not await api.delete(MAP, "a", "blog")
+    assert not await api.delete(MAP, "a", "blog", uid="another")
+    with pytest.raises(Conflict):
+        await api.delete(MAP, "a", "blog")
+    with pytest.raises(Forbidden):
+        await api.delete(MAP, "a", "blog")
+
+
+async def test_pages(fake: Fake, api: Kubernetes) -> None:
+    fake.will(
+        listing(obj("a", 1), obj("b", 2), version=5, more="next"), listing(obj("c", 3), version=5)
+    )
+    found = await api.list(MAP, view=View, labels="heritage=deis", fields="metadata.name!=x")
+    assert [view.metadata.name for view in found.items] == ["a", "b", "c"]
+    assert found.version == "5"
+    selected = {
+        "labelSelector": "heritage=deis",
+        "fieldSelector": "metadata.name!=x",
+        "limit": str(client.PAGE),
+    }
+    assert [asked.query for asked in fake.asked] == [selected, selected | {"continue": "next"}]
+
+
+async def test_pages_that_became_too_old_are_read_in_one(fake: Fake, api: Kubernetes) -> None:
+    fake.will(
+        listing(obj("a", 1), more="n"), refusal(410, "Expired"), listing(obj("b", 2), version=9)
+    )
+    found = await api.list(MAP, "blog", view=dict)
+    assert [item["metadata"]["name"] for item in found.items] == ["b"]
+    assert "limit" not in fake.asked[-1].query
+
+
+async def test_a_list_that_is_never_young_enough_ends(fake: Fake, api: Kubernetes) -> None:
+    fake.will(*[refusal(410, "Expired")] * 2)
+    with pytest.raises(Transient):
+        await api.list(MAP, view=dict)
+    assert len(fake.asked) == 2
+
+
+async def test_no_item_at_all(fake: Fake, api: Kubernetes) -> None:
+    fake.will(answer({"metadata": {"resourceVersion": "4"}, "items": None}))
+    assert (await api.list(MAP, view=View)).version == "4"
+
+
+async def test_busy_is_tried_again_after_the_pause(fake: Fake, api: Kubernetes) -> None:
+    fake.will(
+        refusal(429, Retry_After="0"), refusal(503, Retry_After="0"), answer(obj("a", 1)),
+        refusal(429, Retry_After="0"), answer(obj("a", 1)),
+    )  # fmt: skip
+    await api.get(MAP, "a", "blog", view=dict)
+    assert len(fake.asked) == 3
+    await api.create(obj("a", 1))
+    assert len(fake.asked) == 5
+
+
+async def test_a_pause_that_is_too_long_is_for_the_caller(fake: Fake, api: Kubernetes) -> None:
+    fake.will(refusal(429, message="slow down", Retry_After="3600"))
+    with pytest.raises(Transient, match="slow down"):
+        await api.get(MAP, "a", "blog", view=dict)
+    assert len(fake.asked) == 1
+
+
+async def test_a_creation_that_may_have_happened_is_not_repeated(
+    fake: Fake, api: Kubernetes
+) -> None:
+    fake.will(refusal(500, Retry_After="0"))
+    with pytest.raises(Transient):
+        await api.create(obj("a", 1))
+    assert len(fake.asked) == 1
+
+
+@pytest.mark.parametrize("code", [401, 429, 500, 503])
+async def test_what_may_go_over(fake: Fake, api: Kubernetes, code: int) -> None:
+    fake.will(refusal(code, message="because"))
+    with pytest.raises(Transient, match="because"):
+        await api.patch(MAP, "a", "blog", {})
+    assert len(fake.asked) == 1
+
+
+async def test_a_refusal_that_breaks_off_is_still_that_refusal(fake: Fake, api: Kubernetes) -> None:
+    """A proxy's page, or half a body: the status says enough."""
+    fake.will(answer("x" * (transport.MAX_REFUSAL + 1), 404), answer("<html>", 403))
+    with pytest.raises(NotFound):
+        await api.get(MAP, "a", "blog", view=dict)
+    with pytest.raises(Forbidden):
+        await api.get(MAP, "a", "blog", view=dict)
+
+
+async def test_a_redirect_is_refused(fake: Fake, api: Kubernetes) -> None:
+    """The token goes nowhere else."""
+    fake.will(answer({}, 302, Location="/elsewhere"))
+    with pytest.raises(Refused):
+        await api.get(MAP, "a", "blog", view=dict)
+    assert len(fake.asked) == 1
+
+
+async def test_hanging_ends(fake: Fake, api: Kubernetes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "CALL_SECONDS", 0.1)
+    fake.will(fake.hang, lines({}, then=fake.hang))
+    for _ in range(2):  # before the head of the answer, and within its body
+        with pytest.raises(Transient, match="no answer in time"):
+            await api.get(MAP, "a", "blog", view=dict)
+    await fake.until(lambda: fake.open == 0)
+
+
+async def test_a_connection_that_ends(fake: Fake, api: Kubernetes) -> None:
+    fake.will(cut, lines({}, then=cut))
+    for _ in range(2):
+        with pytest.raises(Transient):
+            await api.patch(MAP, "a", "blog", {})
+
+
+async def test_nobody_there() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and not listening
+        way = Access(f"http://127.0.0.1:{taken.getsockname()[1]}", None, fixed(""))
+        async with open_transport(way) as gone:
+            api = Kubernetes(gone, "deis")
+            with pytest.raises(Transient, match="away"):
+                await api.get(MAP, "a", "blog", view=dict)
+            with pytest.raises(Transient, match="away"):
+                await api.attach("a", "blog", container="c", tty=False)
+            assert not await api.ready()
+
+
+async def test_half_an_answer_is_transient(fake: Fake, api: Kubernetes) -> None:
+    fake.will(lines(rest=b'{"metadata": {"na'))
+    with pytest.raises(Transient, match="cannot be read"):
+        await api.get(MAP, "a", "blog", view=dict)
+
+
+async def test_a_body_without_end_is_refused(
+    fake: Fake, api: Kubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MAX_BODY", 1000)
+    fake.will(answer("x" * 1001))
+    with pytest.raises(Transient, match="too long"):
+        await api.get(MAP, "a", "blog", view=dict)
+
+
+async def test_a_refused_token_is_read_again_at_once(fake: Fake) -> None:
+    fake.will(refusal(401), answer(obj("a", 1)), answer(obj("a", 1)))
+    token = Refreshed()
+    async with door(fake, token) as api:
+        await api.apply(obj("a", 1))
+        await api.get(MAP, "a", "blog", view=dict)
+    assert [asked.token for asked in fake.asked] == ["t1", "t2", "t2"]
+    assert fake.asked[0].body == fake.asked[1].body
+
+
+async def test_a_token_that_stays_refused_is_tried_twice(fake: Fake) -> None:
+    fake.will(refusal(401), refusal(401, message="who?"))
+    async with door(fake, Refreshed()) as api:
+        with pytest.raises(Transient, match="who"):
+            await api.get(MAP, "a", "blog", view=dict)
+    assert len(fake.asked) == 2
+
+
+async def test_watches_and_sockets_use_a_new_token_too(fake: Fake) -> None:
+    fake.will(refusal(401), lines(event("ADDED", obj("a", 2))), refusal(401), refusal(404))
+    async with door(fake, Refreshed()) as api:
+        assert len([line async for line in api.watch(MAP, version="1", view=View)]) == 1
+        with pytest.raises(NotFound):
+            await api.attach("a", "blog", container="c", tty=False)
+    assert [asked.token for asked in fake.asked] == ["t1", "t2", "t2", "t3"]
+
+
+async def test_without_a_token_it_is_transient(fake: Fake) -> None:
+    async def broken() -> Credential:
+        raise Unreadable("no file")
+
+    async with door(fake, Token(broken)) as api:
+        with pytest.raises(Transient, match="no file"):
+            await api.get(MAP, "a", "blog", view=dict)
+    assert fake.asked == []
+
+
+async def test_a_watch(fake: Fake, api: Kubernetes) -> None:
+    fake.will(
+        lines(event("ADDED", obj("a", 2)), bookmark(3), event("DELETED", obj("a", 4)), rest=b'{"ty')
+    )
+    seen = [line async for line in api.watch(MAP, "blog", version="1", view=View, labels="a=b")]
+    assert seen[1] == Bookmark("3")
+    assert [line.type for line in seen if not isinstance(line, Bookmark)] == ["ADDED", "DELETED"]
+    assert fake.asked[0].query == {
+        "watch": "1",
+        "allowWatchBookmarks": "true",
+        "timeoutSeconds": str(client.WATCH_SECONDS),
+        "resourceVersion": "1",
+        "labelSelector": "a=b",
+    }
+
+
+async def test_a_watch_that_is_too_old_says_so_in_two_ways(fake: Fake, api: Kubernetes) -> None:
+    fake.will(refusal(410, "Expired"), lines(event("ERROR", told(410, "Expired"))))
+    for _ in range(2):
+        with pytest.raises(Gone):
+            _ = [line async for line in api.watch(MAP, version="1", view=View)]
+
+
+async def test_a_watch_that_breaks(fake: Fake, api: Kubernetes) -> None:
+    fake.will(lines(event("ADDED", obj("a", 2)), then=cut))
+    async with contextlib.aclosing(api.watch(MAP, version="1", view=View)) as watch:
+        await anext(watch)
+        with pytest.raises(Transient):
+            await anext(watch)
+
+
+async def test_a_watch_that_is_silent_hangs(
+    fake: Fake, api: Kubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SILENT_SECONDS", 0.1)
+    fake.will(lines(event("ADDED", obj("a", 2)), then=fake.hang))
+    with pytest.raises(Transient):
+        _ = [line async for line in api.watch(MAP, version="1", view=View)]
+
+
+async def test_whoever_closes_a_watch_frees_its_connection(fake: Fake, api: Kubernetes) -> None:
+    fake.will(lines(event("ADDED", obj("a", 2)), then=fake.hang))
+    async with contextlib.aclosing(api.watch(MAP, version="1", view=View)) as watch:
+        await anext(watch)
+        assert fake.open == 1
+    await fake.until(lambda: fake.open == 0)
+
+
+async def test_a_cancelled_call_frees_its_connection(fake: Fake, api: Kubernetes) -> None:
+    asking = asyncio.create_task(api.get(MAP, "a", "blog", view=dict))
+    await fake.until(lambda: fake.open == 1)
+    asking.cancel()
+    await fake.until(lambda: fake.open == 0)
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+async def test_followed_logs_do_not_starve_calls(fake: Fake, api: Kubernetes) -> None:
+    async def follow() -> None:
+        async with contextlib.aclosing(api.logs("build", "deis-builds", follow=True)) as chunks:
+            async for _ in chunks:
+                pass
+
+    count = transport.CALLS + 40
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(follow()) for _ in range(count)]
+        await fake.until_asked(count)
+        fake.will(answer(obj("a", 1)), path="/configmaps/a")
+        view = await api.get(MAP, "a", "blog", view=View)
+        assert view.metadata.key == "blog/a"
+        for task in tasks:
+            task.cancel()
+
+
+async def test_logs(fake: Fake, api: Kubernetes) -> None:
+    fake.will(lines("a", "b"), lines("a", then=cut))
+    chunks = api.logs("p", "blog", container="c", since="2026-01-01T00:00:00Z", timestamps=True)
+    assert b"".join([chunk async for chunk in chunks]) == b'"a"\n"b"\n'
+    assert fake.asked[0].path == "/api/v1/namespaces/blog/pods/p/log"
+    assert fake.asked[0].query == {
+        "container": "c",
+        "sinceTime": "2026-01-01T00:00:00Z",
+        "timestamps": "true",
+    }
+    with pytest.raises(Transient):
+        _ = [chunk async for chunk in api.logs("p", "blog", follow=True)]
+    assert fake.asked[1].query == {"follow": "true"}
+
+
+async def test_ready_means_an_answer(fake: Fake, api: Kubernetes) -> None:
+    fake.will(answer("ok"), refusal(403), refusal(500))
+    assert [await api.ready() for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 500])
+async def test_no_token_in_a_fault(fake: Fake, api: Kubernetes, code: int) -> None:
+    fake.will(*[refusal(code)] * 4)
+    for ask in (
+        api.get(MAP, "a", "blog", view=dict),
+        api.attach("a", "blog", container="c", tty=False),
+    ):
+        with pytest.raises((Refused, Transient)) as caught:
+            await ask
+        shown, fault = "", cast("BaseException | None", caught.value)
+        while fault is not None:
+            shown += repr(fault)
+            fault = fault.__cause__ or (None if fault.__suppress_context__ else fault.__context__)
+        shown += "".join(traceback.format_exception(caught.value))
+        assert "secret-token" not in shown
+
+
+async def test_a_socket_of_another_protocol_is_refused(fake: Fake, api: Kubernetes) -> None:
+    from aiohttp import web
+
+    async def older(request: web.Request) -> web.StreamResponse:
+        channel = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
+        await channel.prepare(request)
+        await channel.receive()
+        return channel
+
+    fake.will(older)
+    with pytest.raises(Refused, match="v5"):
+        await api.attach("a", "blog", container="c", tty=False)
