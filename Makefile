@@ -14,7 +14,7 @@ PYTEST := $(PYTHON_IN_VENV) -m pytest -q
 QUICK := -m "not soak and not kubernetes"
 SERVICES := gateway controller builder runtime router logger manager
 
-.PHONY: help setup fmt lint unit integration test test-kubernetes cluster-up cluster-down soak bench fuzz cover asyncapi settings demo \
+.PHONY: help setup fmt lint unit integration test test-kubernetes cluster-up cluster-down soak bench fuzz cover asyncapi settings images demo \
 	up tools \
 	$(addprefix run-,$(SERVICES))
 
@@ -72,6 +72,10 @@ cover: setup tools ## branch coverage of all tests, by file
 
 asyncapi: setup ## write the AsyncAPI document of the events again
 	@$(PYTHON_IN_VENV) -m deis_bus.asyncapi
+
+images: setup ## container images with docker, podman or buildah (BASE=, PREFIX=, OUTPUT=, PUSH=1)
+	@$(PYTHON_IN_VENV) scripts/images.py $(if $(BASE),--base $(BASE)) $(if $(PREFIX),--prefix $(PREFIX)) \
+		$(if $(OUTPUT),--output $(OUTPUT)) $(if $(PUSH),--push)
 
 settings: setup ## write the table of settings in docs/operations.md again
 	@$(PYTHON_IN_VENV) scripts/settings_table.py

@@ -1,6 +1,6 @@
 """Build the images of the platform with docker, podman or buildah.
 
-    make images [BASE=IMAGE] [PREFIX=registry.example.com/deis]
+    make images [BASE=IMAGE] [PREFIX=registry.example.com/deis] [PUSH=1]
     scripts/images.py [NAME…] [--base IMAGE] [--prefix PREFIX] [--output FOLDER] [--push]
 
 Python packages are fetched here, as this machine's pip is set up, and checked by the hashes of
@@ -72,7 +72,7 @@ def main(words: Sequence[str] | None = None) -> int:
     base = asked.base or (LOCAL_BASE if exists(builder, LOCAL_BASE) else HUB_BASE)
     try:
         for name in asked.names or CATALOGUE:
-            tag = f"{asked.prefix}/{name}:{version()}"
+            tag = f"{asked.prefix}/{name}:{asked.tag}"
             with tempfile.TemporaryDirectory(prefix="deis-image-") as folder:
                 context(name, Path(folder))
                 run(build_command(builder, tag, base, folder))
@@ -100,6 +100,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--base", help=f"base image ({LOCAL_BASE} where it exists, else the hub's)")
     parser.add_argument("--prefix", default=PREFIX, help=f"what stands before the names ({PREFIX})")
+    parser.add_argument("--tag", default=version(), help="the project's version")
     parser.add_argument("--builder", choices=BUILDERS, help="the first of these that is installed")
     parser.add_argument("--output", help="folder for OCI archives, NAME.tar each")
     parser.add_argument("--push", action="store_true", help="push to the registry of the prefix")
@@ -108,7 +109,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def version() -> str:
-    """The project's version, which is every image's tag."""
+    """The project's version, which every image has as its tag."""
     project = tomllib.loads((HOUSE / "pyproject.toml").read_text(encoding="utf-8"))
     return str(project["project"]["version"])
 
