@@ -73,15 +73,15 @@ class Artifacts:
         return web.Response(status=404) if found is None else web.Response(body=found)
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """On a free port until the end of the context."""
+    async def serving(self, host: str = "127.0.0.1") -> AsyncIterator[None]:
+        """On a free port of that address until the end of the context."""
         app = web.Application()
         app.router.add_get("/artifacts/{key:.*}", self.get)
         runner = web.AppRunner(app)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, host, 0)
         await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self.url = f"http://{host}:{runner.addresses[0][1]}"
         try:
             yield
         finally:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import msgspec
+
 from deis_platform.settings import Address, address, count, duration, env, size
 
 FORMATS = ("plain", "json")
@@ -132,6 +134,26 @@ def pull_policy(text: str) -> str:
     return PULL_POLICIES[text.lower()]
 
 
+def pairs(text: str) -> tuple[tuple[str, str], ...]:
+    """Reads `key=value,key2=value2`; `:` does as well (components.md 2.2)."""
+    found = {}
+    for word in filter(None, map(str.strip, text.split(","))):
+        key, sign, value = word.replace(":", "=", 1).partition("=")
+        if not sign or not key.strip() or not value.strip():
+            raise ValueError("expected key=value, by comma")
+        found[key.strip()] = value.strip()
+    return tuple(found.items())
+
+
+def json_object(text: str) -> str:
+    """A text that is a JSON object, or empty."""
+    try:
+        msgspec.json.decode(text or "{}", type=dict[str, object])
+    except msgspec.MsgspecError:
+        raise ValueError("expected a JSON object") from None
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesSettings:
     """Where the API server is, and which namespace is ours."""
@@ -140,6 +162,27 @@ class KubernetesSettings:
         "DEIS_KUBECONFIG", "", help="kubeconfig file; empty: the pod's own service account"
     )
     namespace: str = env("DEIS_POD_NAMESPACE", "deis", help="namespace of the platform")
+
+
+def addresses(text: str) -> tuple[Address, ...]:
+    """Addresses by comma; raises ValueError."""
+    return tuple(address(word) for word in text.split(",") if word.strip())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    """How image registries are asked (api.md 25)."""
+
+    insecure: tuple[Address, ...] = env(
+        "DEIS_INSECURE_REGISTRIES",
+        "",
+        parse=addresses,
+        help="image registries, and their token services, that are spoken to by HTTP and may be at"
+        " any address: HOST:PORT, by comma",
+    )
+    ca_file: str = env(
+        "DEIS_REGISTRY_CA_FILE", "", help="authorities that image registries may have too, PEM"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +202,21 @@ class RuntimeSettings:
         parse=pull_policy,
         help="of applications and builds: Always, IfNotPresent, Never",
     )
-    build_selector: str = env(
-        "DEIS_BUILD_NODE_SELECTOR", "", help="nodes of build pods: key=value, by comma"
+    build_selector: tuple[tuple[str, str], ...] = env(
+        "DEIS_BUILD_NODE_SELECTOR",
+        "",
+        parse=pairs,
+        help="nodes of build pods: key=value, by comma",
+    )
+    build_env: str = env(
+        "DEIS_BUILD_ENV",
+        "",
+        help="variables of ours that a build also gets, by comma",
+    )
+    ignore_scheduling: bool = env(
+        "DEIS_IGNORE_SCHEDULING_FAILURE",
+        False,
+        help="wait for a node as long as a deploy may last (api.md 24.3)",
     )
     build_memory_bytes: int = env(
         "DEIS_BUILD_MEMORY", "2GB", parse=size, help="memory limit of a build pod"
@@ -175,5 +231,6 @@ class RuntimeSettings:
     quota: str = env(
         "DEIS_NAMESPACE_QUOTA",
         "",
+        parse=json_object,
         help="spec of a ResourceQuota for every application's namespace, JSON",
     )

@@ -27,6 +27,7 @@ from deis_bus.contracts.runtime import (
 )
 from deis_bus.errors import Refused
 from deis_bus.ports import Bus
+from deis_platform.names import run_name
 from deis_platform.runtime.port import Observation, Runtime
 from tests.behaviour.bus import one, until
 
@@ -245,7 +246,7 @@ def _task(rig: Rig, command: str) -> RunTask:
         app="blog",
         appuuid=APP.appuuid,
         release=2,
-        instance="blog-run-abcde",
+        instance=run_name("blog"),
         artifact=rig.artifact("serves"),
         environment={},
         command=command,

@@ -43,6 +43,9 @@ class LocalRuntime:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
+    async def claim(self, app: AppRef) -> None:
+        """Nothing here but applications has a name."""
+
     async def apply(self, spec: AppSpec) -> None:
         """Make this the wanted state. Raises Refused 409 `stale`, 400 for what cannot run."""
         await call(self._bus, APPLY, spec, seconds=CALL_SECONDS, traceparent=spec.traceparent)
@@ -50,6 +53,10 @@ class LocalRuntime:
     async def remove(self, app: AppRef) -> None:
         """End everything of the application; returns once it is gone."""
         await call(self._bus, REMOVE, app, seconds=REMOVE_SECONDS)
+
+    async def clear(self, app: AppRef) -> None:
+        """The same as `remove`: there is no name to keep."""
+        await self.remove(app)
 
     async def status(self, app: AppRef) -> AppStatus:
         """How far the service is; generation 0 when it holds nothing."""

@@ -68,6 +68,8 @@ class MemoryRuntime:
     def __init__(self, bus: Bus | None = None) -> None:
         self.applied: list[AppSpec] = []
         self.removed: list[AppRef] = []
+        self.foreign: set[str] = set()
+        """Names that are taken by something else."""
         self.away = False
         """While set, every call raises Transient."""
         self.run_program: RunProgram = small_shell
@@ -115,6 +117,12 @@ class MemoryRuntime:
         self._apps.clear()
         self._nudge(Observation())
 
+    async def claim(self, app: AppRef) -> None:
+        """Refused 409 `foreign` for a name in `foreign`."""
+        self._check()
+        if app.app in self.foreign:
+            raise Refused(409, f"{app.app} is the name of something else", "foreign")
+
     async def apply(self, spec: AppSpec) -> None:
         """Make this the wanted state. Raises Refused 409 `stale`, 400 where scripted."""
         self._check()
@@ -139,6 +147,10 @@ class MemoryRuntime:
             _cancel_timer(held)
             self.removed.append(app)
             self._nudge(Observation(app=app.app, appuuid=app.appuuid))
+
+    async def clear(self, app: AppRef) -> None:
+        """The same as `remove`: there is no name to keep."""
+        await self.remove(app)
 
     async def status(self, app: AppRef) -> AppStatus:
         """How far it is; generation 0 when nothing is held."""

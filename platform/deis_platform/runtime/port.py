@@ -1,7 +1,7 @@
 """The runtime port (DESIGN 6): where applications and builds run.
 
-Implementations: `local` (the runtime service on this machine), `memory` (the twin), later
-`kubernetes`. All pass one behaviour suite. Values are in `deis_bus.contracts.runtime`.
+Implementations: `local` (the runtime service on this machine), `kubernetes` (pods), `memory` (the
+twin). All pass one behaviour suite. Values are in `deis_bus.contracts.runtime`.
 """
 
 from collections.abc import AsyncIterator
@@ -19,6 +19,7 @@ from deis_bus.contracts.runtime import (
     Restart,
     RunTask,
 )
+from deis_bus.routes import AppRoute
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +29,25 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     appuuid: str = ""
 
 
-class Runtime(Protocol):
+class BuildRuntime(Protocol):
+    """What a build worker needs of a runtime; every call may raise Transient, and Refused."""
+
+    async def build(self, task: BuildRun) -> None:
+        """Start a build; its byte stream carries output and exit code."""
+
+    async def join_build(self, join: BuildJoin) -> None:
+        """Go on with a build's output over another stream. Raises Refused 404 where it is unknown."""
+
+    async def stop_build(self, task_id: str) -> None:
+        """End a build that may still run."""
+
+
+class Runtime(BuildRuntime, Protocol):
     """Runs what it is told to; every call may raise Transient, and Refused where noted."""
+
+    async def claim(self, app: AppRef) -> None:
+        """Keep the application's name for it, before it has a release. Raises Refused 409
+        `foreign` where something else of the runtime's surroundings has that name."""
 
     async def apply(self, spec: AppSpec) -> None:
         """Make this the wanted state and return at once; `status` tells how far it is.
@@ -40,6 +58,9 @@ class Runtime(Protocol):
 
     async def remove(self, app: AppRef) -> None:
         """End everything of the application and forget it; nothing there is no error."""
+
+    async def clear(self, app: AppRef) -> None:
+        """End everything of the application, but keep its name: nothing of it is wanted now."""
 
     async def status(self, app: AppRef) -> AppStatus:
         """How far the runtime is; generation 0 when it holds nothing."""
@@ -56,19 +77,21 @@ class Runtime(Protocol):
     async def run(self, task: RunTask) -> None:
         """Start a one-off command; its byte stream carries the rest."""
 
-    async def build(self, task: BuildRun) -> None:
-        """Start a build; its byte stream carries output and exit code."""
-
-    async def join_build(self, join: BuildJoin) -> None:
-        """Go on with a build's output over another stream. Raises Refused 404 where it is unknown."""
-
-    async def stop_build(self, task_id: str) -> None:
-        """End a build that may still run."""
-
     async def held(self) -> tuple[AppRef, ...]:
         """Every application the runtime holds something of."""
         ...
 
     def watch(self) -> AsyncIterator[Observation]:
         """Nudges, for ever; one for everything first and after every gap."""
+        ...
+
+
+class RoutedRuntime(Protocol):
+    """A runtime that also keeps how requests reach an application."""
+
+    async def route(self, route: AppRoute) -> None:
+        """Make it so; writes only what differs. Raises Transient, Refused 409 `foreign`."""
+
+    def routed(self, app: str) -> bool:
+        """Whether something of that name can be reached already."""
         ...

@@ -20,7 +20,7 @@ from deis_bus.ports import Bus, ByteStream
 from deis_platform.artifacts import PATH, sign
 from deis_platform.objects import NoObject, ObjectStore
 from deis_platform.retry import delays
-from deis_platform.runtime.port import Runtime
+from deis_platform.runtime.port import BuildRuntime
 from deis_services.builder import lease
 from deis_services.builder.buildlog import OutputLog
 from deis_services.builder.result import MAX_RESULT, SlugResult, Unusable, read_result, words
@@ -38,7 +38,7 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     """What every build needs."""
 
     bus: Bus
-    runtime: Runtime
+    runtime: BuildRuntime
     objects: ObjectStore
     artifacts_url: str
     key: bytes

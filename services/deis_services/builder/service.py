@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from deis_bus.consumer import Consumer
@@ -15,8 +14,7 @@ from deis_platform.metrics import LoopLag, Metrics
 from deis_platform.objects import ObjectStore, open_objects
 from deis_platform.presence import Presence
 from deis_platform.runner import Part, run_parts, run_service
-from deis_platform.runtime.local import LocalRuntime
-from deis_platform.runtime.port import Runtime
+from deis_platform.runtime.choose import OpenedBuilds, open_builds
 from deis_services.builder import hook
 from deis_services.builder.attempt import Workshop
 from deis_services.builder.cleaner import Cleaner
@@ -37,7 +35,7 @@ class Parts:
     """The builder's parts, put together. Raises MissingGit, CryptoError, OSError."""
 
     def __init__(
-        self, settings: Settings, bus: Bus, objects: ObjectStore, runtime: Runtime, search: str
+        self, settings: Settings, bus: Bus, objects: ObjectStore, builds: OpenedBuilds, search: str
     ) -> None:
         metrics = Metrics("builder")
         metrics.watch(bus.counts)
@@ -47,7 +45,7 @@ class Parts:
         keyring = Keyring.open(settings.platform.secret_file)
         workshop = Workshop(
             bus=bus,
-            runtime=runtime,
+            runtime=builds.runtime,
             objects=objects,
             artifacts_url=settings.artifacts_url,
             key=keyring.derive("artifacts"),
@@ -60,6 +58,7 @@ class Parts:
         self.cleaner = Cleaner(bus, objects, repositories, settings.clean_seconds)
         wake = Wake(self.workers.wake, self.cleaner)
         self.all: tuple[Part, ...] = (
+            *builds.parts,
             self.ssh,
             self.workers,
             self.cleaner,
@@ -80,18 +79,16 @@ def _git(program: str, search: str) -> Git:
     return Git(found, search)
 
 
-RuntimeOf = Callable[[Bus], Runtime]
-
-
-async def serve(
-    settings: Settings, stop: asyncio.Event, runtime_of: RuntimeOf = LocalRuntime
-) -> None:
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run the builder until `stop` is set (docs/architecture.md)."""
     search = os.environ.get("PATH", os.defpath)
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(open_bus(settings.bus, "builder"))
         objects = await stack.enter_async_context(open_objects(settings.objects))
-        await run_parts(Parts(settings, bus, objects, runtime_of(bus), search).all, stop)
+        builds = await stack.enter_async_context(
+            open_builds(settings.runtime, settings.cluster, bus)
+        )
+        await run_parts(Parts(settings, bus, objects, builds, search).all, stop)
 
 
 def main() -> None:

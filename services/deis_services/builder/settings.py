@@ -6,9 +6,11 @@ from pathlib import Path
 from deis_platform.groups import (
     BusSettings,
     HealthSettings,
+    KubernetesSettings,
     LogSettings,
     ObjectsSettings,
     PlatformSettings,
+    RuntimeSettings,
 )
 from deis_platform.settings import Address, count, duration, env
 
@@ -22,6 +24,8 @@ class Settings:
     platform: PlatformSettings
     health: HealthSettings
     logs: LogSettings
+    runtime: RuntimeSettings
+    cluster: KubernetesSettings
     address: Address = env(
         "DEIS_BUILDER_ADDRESS", Address("127.0.0.1", 2222), help="where git over SSH listens"
     )

@@ -8,7 +8,7 @@ from deis_platform.crypto import Keyring
 from deis_platform.database import Database
 from deis_platform.loglines import LogShipper
 from deis_platform.objects import ObjectStore
-from deis_platform.runtime.port import Runtime
+from deis_platform.runtime.port import RoutedRuntime, Runtime
 from deis_services.controller.settings import Settings
 
 
@@ -20,6 +20,8 @@ class Deps:
     bus: Bus
     keyring: Keyring
     runtime: Runtime
+    routed: RoutedRuntime | None = None
+    """The runtime, where it keeps the routes too; else bucket ROUTES holds them."""
     objects: ObjectStore
     shipper: LogShipper
     settings: Settings

@@ -21,7 +21,7 @@ from deis_services.controller import begin, operations, outcome, presenters, spe
 from deis_services.controller.deps import Deps
 from deis_services.controller.model import App, Operation
 from deis_services.controller.outcome import Failure, failure
-from deis_services.controller.routes import RouteWriter
+from deis_services.controller.routes import Routes
 from deis_services.controller.rules import Invalid
 
 log = get_logger(__name__)
@@ -39,7 +39,7 @@ class Reconciler:
     def __init__(
         self,
         deps: Deps,
-        routes: RouteWriter,
+        routes: Routes,
         clean: Callable[[str], None],
         missed: Callable[[], None],
     ) -> None:
@@ -163,8 +163,8 @@ class Reconciler:
         if not op.previous:
             await outcome.succeed(self._deps, op, _status(op), {})
             return NOW
-        await self._routes.ensure(app)
         try:
+            await self._routes.ensure(app)
             status, told = await self._applied(app)
         except Refused as fault:
             await outcome.fail(self._deps, op, self._failure(app, op, fault.detail))
@@ -267,14 +267,14 @@ class Reconciler:
 
     async def _settle(self, app: App) -> float | None:
         """Nothing is asked for: what runs must be what is wanted."""
-        await self._routes.ensure(app)
-        if app.wanted_version:
-            try:
+        try:
+            await self._routes.ensure(app)
+            if app.wanted_version:
                 await self._applied(app)
-            except Refused as fault:
-                log.warning("the runtime refuses it", fault=fault.detail)
-        elif app.generation:
-            await self._deps.runtime.remove(AppRef(app=app.id, appuuid=app.uuid))
+        except Refused as fault:
+            log.warning("the runtime refuses it", fault=fault.detail)
+        if app.generation and not app.wanted_version:
+            await self._deps.runtime.clear(AppRef(app=app.id, appuuid=app.uuid))
         return None
 
     async def _applied(self, app: App) -> tuple[AppStatus, bool]:

@@ -10,7 +10,7 @@ from deis_platform.logs import get_logger
 from deis_platform.retry import delays
 from deis_platform.runtime.port import Runtime
 from deis_services.controller.deps import Deps
-from deis_services.controller.routes import RouteWriter
+from deis_services.controller.routes import Routes
 
 log = get_logger(__name__)
 
@@ -24,7 +24,7 @@ class Resync:
 
     name = "resync"
 
-    def __init__(self, deps: Deps, routes: RouteWriter, put: Put) -> None:
+    def __init__(self, deps: Deps, routes: Routes, put: Put) -> None:
         self._deps = deps
         self._routes = routes
         self._put = put

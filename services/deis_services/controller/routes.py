@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -11,10 +12,35 @@ from deis_bus.routes import AppRoute, app_key
 from deis_bus.streams import ROUTES
 from deis_platform.database import Database
 from deis_platform.races import unless
-from deis_services.controller import specs
 from deis_services.controller.model import App
+from deis_services.controller.wanted_routes import wanted_route
 
 READ_SECONDS = 5.0
+
+
+class Routes(Protocol):
+    """How requests reach applications, written from the rows; a part."""
+
+    @property
+    def name(self) -> str:
+        """For logs."""
+        ...
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """What has to go on meanwhile, until stopped."""
+
+    def knows(self, app_id: str) -> bool:
+        """Whether there is a route of that name; True for no name."""
+        ...
+
+    async def ensure(self, app: App) -> None:
+        """Make the routes say what the rows say. Raises Transient, Refused."""
+
+    async def remove(self, app_id: str, app_uuid: str) -> None:
+        """Take a destroyed app's route away, unless the name has a new owner."""
+
+    async def sweep(self) -> None:
+        """Remove routes whose application is gone. Raises Transient."""
 
 
 class RouteWriter:
@@ -63,7 +89,7 @@ class RouteWriter:
                 await self._present.wait()
         except TimeoutError:
             raise Transient("the routes cannot be read") from None
-        data = msgspec.json.encode(await self._wanted(app))
+        data = msgspec.json.encode(await wanted_route(self._db, app))
         key = app_key(app.id)
         if self._held.get(key) != data:
             await self._keys.put(key, data)
@@ -88,17 +114,3 @@ class RouteWriter:
         for route in held:
             if route.appuuid not in alive:
                 await self.remove(route.app, route.appuuid)
-
-    async def _wanted(self, app: App) -> AppRoute:
-        async with self._db.reading() as tx:
-            rows = await tx.fetch(
-                "SELECT domain FROM domains WHERE app = $1::uuid ORDER BY domain", app.uuid
-            )
-        return AppRoute(
-            app=app.id,
-            appuuid=app.uuid,
-            # Its own name is one of its domains, unless somebody had it or it was removed.
-            hosts=tuple(row["domain"] for row in rows),
-            # Before its first deploy an application is known and not up (components.md 1.10).
-            routable=not app.structure or bool(specs.routable_type(app.structure)),
-        )

@@ -18,7 +18,7 @@ from deis_platform.objects import open_objects
 from deis_platform.presence import Presence
 from deis_platform.retry import delays
 from deis_platform.runner import Part, run_parts, run_service, wait_for_stop
-from deis_platform.runtime.local import LocalRuntime
+from deis_platform.runtime.choose import open_runtime
 from deis_services.controller.deps import Deps
 from deis_services.controller.leader import Leader, Nudges
 from deis_services.controller.reports import DURABLE, Reports, line_of
@@ -44,20 +44,25 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(open_database(settings.database))
         bus = await stack.enter_async_context(open_bus(settings.bus, "controller"))
+        opened = await stack.enter_async_context(
+            open_runtime(settings.runtime, settings.cluster, bus)
+        )
         nudges = Nudges()
         stages = metrics.seconds("stage_seconds", "time each stage of a release took", ("stage",))
         deps = Deps(
             db=db,
             bus=bus,
             keyring=Keyring.open(settings.platform.secret_file),
-            runtime=LocalRuntime(bus),
+            runtime=opened.runtime,
+            routed=opened.routed,
             objects=await stack.enter_async_context(open_objects(settings.objects)),
             shipper=LogShipper(bus),
             settings=settings,
             nudge=nudges,
             observe=lambda stage, seconds: stages.labels(stage).observe(seconds),
         )
-        await run_parts((*_watched(deps, metrics), Started(deps, nudges, metrics)), stop)
+        started = Started(deps, nudges, metrics)
+        await run_parts((*_watched(deps, metrics), *opened.parts, started), stop)
 
 
 def _watched(deps: Deps, metrics: Metrics) -> tuple[Part, ...]:

@@ -6,9 +6,11 @@ from deis_platform.groups import (
     BusSettings,
     DatabaseSettings,
     HealthSettings,
+    KubernetesSettings,
     LogSettings,
     ObjectsSettings,
     PlatformSettings,
+    RuntimeSettings,
     one_of,
 )
 from deis_platform.settings import count, duration, env, size
@@ -24,6 +26,8 @@ class Settings:
     platform: PlatformSettings
     health: HealthSettings
     logs: LogSettings
+    runtime: RuntimeSettings
+    cluster: KubernetesSettings
     api_url: str = env("DEIS_API_URL", "", help="URL of the API that clients are told")
     git_url: str = env("DEIS_GIT_URL", "", help="git address that clients are told")
     artifacts_url: str = env(

@@ -6,6 +6,7 @@ from deis_bus.contracts.runtime import AppSpec, Artifact, Probe, Process, RunTas
 from deis_platform import artifacts
 from deis_services.controller.deps import Deps
 from deis_services.controller.model import App, Build, Config, Release
+from deis_services.controller.rules import limits
 
 GRACE_SECONDS = 30.0
 DEPLOY_SECONDS = 120.0
@@ -95,11 +96,15 @@ def run_task(
         tty=tty,
         columns=columns,
         rows=rows,
+        tags=config.tags,
+        pull_secret=config.registry,
     )
 
 
 def _process(name: str, count: int, build: Build, config: Config, routed: str) -> Process:
     path = config.values.get("HEALTHCHECK_URL", "")
+    memory_request, memory = limits.memory_bytes(config.memory.get(name, ""))
+    cpu_request, cpus = limits.cpus(config.cpu.get(name, ""))
     probe = Probe(
         path=path, initial_delay_seconds=_number(config, "HEALTHCHECK_INITIAL_DELAY", 0.0)
     )
@@ -109,11 +114,24 @@ def _process(name: str, count: int, build: Build, config: Config, routed: str) -
         command=build.procfile.get(name, ""),
         routable=name == routed,
         probe=probe if path and name == routed else None,
+        probes=_probes(config, name),
+        memory_bytes=memory,
+        memory_request_bytes=memory_request,
+        cpus=cpus,
+        cpu_request=cpu_request,
         grace_seconds=_grace(name, config),
         tags=config.tags,
         post_start=config.lifecycle_post_start.get(name, ""),
         pre_stop=config.lifecycle_pre_stop.get(name, ""),
     )
+
+
+def _probes(config: Config, name: str) -> dict[str, dict[str, object]]:
+    """Health checks of that type, or those of `web/cmd` for either (api.md 26.2)."""
+    found = config.healthcheck.get(name)
+    if found is None and name in ROUTABLE:
+        found = config.healthcheck.get("web/cmd")
+    return {probe: dict(given) for probe, given in (found or {}).items() if isinstance(given, dict)}
 
 
 def _grace(name: str, config: Config) -> float:

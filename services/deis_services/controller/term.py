@@ -10,7 +10,8 @@ from deis_services.controller.deps import Deps
 from deis_services.controller.leases import LeaseJudge
 from deis_services.controller.reconcile import Reconciler
 from deis_services.controller.resync import Resync, RuntimeWatch
-from deis_services.controller.routes import RouteWriter
+from deis_services.controller.routes import Routes, RouteWriter
+from deis_services.controller.service_routes import ServiceRoutes
 
 GRACE_SECONDS = 5.0
 
@@ -19,7 +20,11 @@ class LeaderTerm:
     """The parts of a leader; a new term starts with nothing but what the rows say."""
 
     def __init__(self, deps: Deps) -> None:
-        self._routes = RouteWriter(deps.bus, deps.db, self._soon)
+        self._routes: Routes = (
+            ServiceRoutes(deps.routed, deps.db)
+            if deps.routed
+            else RouteWriter(deps.bus, deps.db, self._soon)
+        )
         self._cleaner = WorkQueue(Cleaner(deps).look, parallel=1, name="cleaner")
         reconciler = Reconciler(deps, self._routes, self._cleaner.put, self._soon)
         self.apps = WorkQueue(

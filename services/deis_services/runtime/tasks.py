@@ -23,7 +23,7 @@ from deis_platform.loglines import LogShipper
 from deis_platform.logs import get_logger
 from deis_platform.races import unless
 from deis_platform.reports import Reports
-from deis_services.runtime.build_environment import passed, told
+from deis_platform.build_environment import passed, told
 from deis_services.runtime.relay import Bounds, End, Relay
 from deis_services.runtime.spawn import CannotStart, Command, NotNow, spawn
 from deis_services.runtime.spool import Spool

@@ -15,6 +15,13 @@ STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 PIECE = 32 * 1024
 
 
+class _End(msgspec.Struct, frozen=True):
+    """What the last message says; not how the program ended."""
+
+    status: str = ""
+    message: str = ""
+
+
 class Attached:
     """One open attachment; `close` it at the end."""
 
@@ -23,7 +30,7 @@ class Attached:
 
     async def output(self) -> AsyncGenerator[tuple[int, bytes], None]:
         """Channel and bytes as they come, until the container has ended. Raises Transient when
-        the connection was lost before that."""
+        the connection was lost before that: only an end that is told is one."""
         async for message in self._socket:
             if message.type is not aiohttp.WSMsgType.BINARY or not message.data:
                 continue
@@ -31,9 +38,11 @@ class Attached:
             if channel in (STDOUT, STDERR) and data:
                 yield channel, data
             elif channel == ERROR:
+                end = msgspec.json.decode(data, type=_End)
+                if end.status != "Success":
+                    raise Transient(f"the attachment failed: {end.message[:200]}")
                 return
-        if self._socket.close_code not in (None, aiohttp.WSCloseCode.OK):
-            raise Transient("the attachment was lost")
+        raise Transient("the attachment was lost")
 
     async def send(self, data: bytes) -> None:
         """Input. Raises Transient when nobody takes it any more."""

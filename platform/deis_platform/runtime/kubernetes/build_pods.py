@@ -41,7 +41,7 @@ def pod(task: BuildRun, facts: Facts) -> Object:
         "name": CONTAINER,
         "image": facts.stack_image,
         "imagePullPolicy": facts.pull_policy,
-        "command": [BUILD],
+        "command": [pods.SHELL, "-c", pods.LINGER, "build", BUILD],
         "env": [
             *({"name": word, "valueFrom": _from(own, word)} for word in told),
             {"name": "SOURCE_VERSION", "value": task.sha},

@@ -25,6 +25,7 @@ OWNED = "deis.io/owned"
 """Fingerprint of the fields that are ours, to see whether somebody changed them by hand."""
 ROUTABLE = "router.deis.io/routable"
 ROUTER = "router.deis.io/"
+DOMAINS = f"{ROUTER}domains"
 
 RUN = "run"
 PORT_NAME = "http"

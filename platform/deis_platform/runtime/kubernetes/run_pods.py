@@ -7,8 +7,10 @@ from deis_platform.kubernetes import Kind, kinds
 from deis_platform.runtime.kubernetes import names, objects, pods
 from deis_platform.runtime.kubernetes.facts import Facts
 
-GATE = 'IFS= read -r _; exec "$@"'
-"""Waits for the first line of its input, then becomes the command."""
+GATE = f"IFS= read -r _; {pods.LINGER}"
+"""Waits for the first line of its input, then runs the command."""
+TERMINAL_GATE = 'IFS= read -r _; exec "$@"'
+"""The same on a terminal, where nothing is lost at the end and job control wants no one between."""
 SPARE_SECONDS = 120
 """After the command's own time limit, for the case that nobody watches it any more."""
 Object = dict[str, Any]
@@ -24,7 +26,7 @@ def pod(task: RunTask, facts: Facts, exposed: int = 0) -> Object:
         "name": task.instance,
         "image": pods.image(artifact, facts),
         "imagePullPolicy": task.environment.get("IMAGE_PULL_POLICY", facts.pull_policy),
-        "command": [pods.SHELL, "-c", GATE, "run", *_words(task)],
+        "command": [pods.SHELL, "-c", TERMINAL_GATE if task.tty else GATE, "run", *_words(task)],
         "env": [
             {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}
             for name in variables

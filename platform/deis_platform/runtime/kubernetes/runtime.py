@@ -84,6 +84,11 @@ class KubernetesRuntime:
             return
         await self._writer.route(obj)
 
+    def routed(self, app: str) -> bool:
+        """Whether its Service names a host."""
+        service = self._cluster.services.get(app, {}).get(app)
+        return service is not None and names.DOMAINS in service.metadata.annotations
+
     async def apply(self, spec: AppSpec) -> None:
         """Write it all; pods follow. Raises Refused 409 `stale`, 400 for what cannot run."""
         await self._cluster.present()
@@ -106,6 +111,13 @@ class KubernetesRuntime:
         gone = self._cluster.until(app.app, lambda: self._cluster.namespace(app.app) is None)
         if not await _within(REMOVE_SECONDS, gone):
             raise Transient(f"the namespace {app.app} is still being deleted")
+
+    async def clear(self, app: AppRef) -> None:
+        """Delete its Deployments and forget its generation; namespace and Service stay."""
+        await self._cluster.present()
+        held = self._cluster.held(app.app, app.appuuid)
+        if held is not None and held.deployments:
+            await self._writer.clear(held)
 
     async def status(self, app: AppRef) -> AppStatus:
         """How far the cluster is; generation 0 also where something of it was changed by hand."""
@@ -263,9 +275,7 @@ def _says(service: views.Service, obj: objects.Object) -> bool:
     meta = service.metadata
     annotations: dict[str, str] = obj["metadata"]["annotations"]
     labels: dict[str, str] = obj["metadata"]["labels"]
-    return (
-        annotations.items() <= meta.annotations.items() and labels.items() <= meta.labels.items()
-    )
+    return annotations.items() <= meta.annotations.items() and labels.items() <= meta.labels.items()
 
 
 async def _within(seconds: float, work: Awaitable[None]) -> bool:

@@ -17,7 +17,7 @@ from deis_platform.kubernetes import Conflict, Forbidden, Kubernetes, NotFound, 
 from deis_platform.runtime.kubernetes import names, objects, views
 from deis_platform.runtime.kubernetes.cluster import Cluster
 from deis_platform.runtime.kubernetes.facts import Facts
-from deis_platform.runtime.kubernetes.state import number
+from deis_platform.runtime.kubernetes.state import Held, number
 
 ATTEMPTS = 5
 AT_ONCE = 5
@@ -89,6 +89,15 @@ class Writer:
         selector = names.labels(app.app)
         obj = objects.bare_service(app.app, app.appuuid, selector, names.SLUG_PORT)
         self._cluster.learn(await self._api.apply(obj))
+
+    async def clear(self, held: Held) -> None:
+        """Delete the Deployments, then the marks that say what is wanted. Raises Transient."""
+        app = held.namespace.metadata.name
+        marks: Object = dict.fromkeys((names.GENERATION, names.RELEASE, names.WANTED))
+        patch = {"metadata": {"annotations": marks}}
+        self._cluster.learn(await self._api.patch(kinds.NAMESPACE, app, "", patch))
+        for deployment in held.deployments:
+            await self._api.delete(kinds.DEPLOYMENT, deployment.metadata.name, app)
 
     async def _begin(self, spec: AppSpec) -> None:
         """Claim the generation: from here on an older one is refused."""

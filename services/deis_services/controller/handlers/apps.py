@@ -1,6 +1,7 @@
 """Applications (api.md 6)."""
 
 from deis_bus.contracts.http import ApiAnswer
+from deis_bus.contracts.runtime import AppRef
 from deis_bus.events.apps import AppCreated, AppUpdated
 from deis_bus.events.releases import ReleaseCreated
 from deis_services.controller import accounts, presenters, store
@@ -42,6 +43,7 @@ async def create_app(request: Request) -> ApiAnswer:
     """The application, its empty configuration and release v1, in one transaction."""
     name = app_name(request.body)
     app = await _insert(request, name) if name else await _insert_made_up(request)
+    await request.deps.runtime.claim(AppRef(app=app.id, appuuid=app.uuid))
     await claim(request.tx, request.deps, app, request.user.id, app.id)
     config = await store.insert_config(
         request.tx, request.deps.keyring, Config(app=app.uuid), request.user.id

@@ -40,6 +40,20 @@ def cpu_error(value: str) -> str:
     return "CPU request must not be more than the limit" if asked > most else ""
 
 
+def memory_bytes(value: str) -> tuple[int, int]:
+    """Request and limit in bytes of a memory limit; one number is the limit alone."""
+    request, slash, limit = value.partition("/")
+    asked = _bytes(request) or 0
+    return (asked, _bytes(limit) or 0) if slash else (0, asked)
+
+
+def cpus(value: str) -> tuple[float, float]:
+    """Request and limit in CPUs of a CPU limit; one number is the limit alone."""
+    request, slash, limit = value.partition("/")
+    asked = _cpus(request) or 0.0
+    return (asked, _cpus(limit) or 0.0) if slash else (0.0, asked)
+
+
 def grace_error(value: str) -> str:
     """What is wrong with a grace period in seconds; empty when nothing is."""
     return "" if re.fullmatch(r"[0-9]{1,5}", value) else GRACE

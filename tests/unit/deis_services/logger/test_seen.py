@@ -68,6 +68,9 @@ def test_the_collector_drops_what_is_sent_again_and_refuses_nonsense() -> None:
     for received in (batch, again, others, batch):
         collector._take(received)
     assert kept.lines == [b"a", b"b", b"c", b"d"]
+    assert collector.seen.has("u/s", 0, 3)
+    assert not collector.seen.has("u/s", 0, 4)
+    assert not collector.seen.has("other/s", 0, 2)
     for first in ("", "-1", "x", "1" * 16, "\N{SUPERSCRIPT TWO}"):
         collector._take(Received("deis.log.blog", {APPUUID: "u", SOURCE: "t", FIRST: first}, b"x"))
     assert (collector.refused, len(kept.lines)) == (5, 4)

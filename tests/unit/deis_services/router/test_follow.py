@@ -19,6 +19,7 @@ from deis_services.router.certs import CertificateFolder, self_signed
 from deis_services.router.follow import CertificateFetcher, Follower
 from deis_services.router.live import LiveTable
 from deis_services.router.model import RouteTable
+from deis_services.router.pools import PortPool
 from deis_services.router.saved import Journal
 from tests.behaviour.bus import until
 
@@ -37,7 +38,7 @@ def certificates(tmp_path: Path) -> CertificateFolder:
 
 @pytest.fixture
 async def live(tmp_path: Path, certificates: CertificateFolder) -> AsyncIterator[LiveTable]:
-    table = RouteTable("example.com", range(20000, 20100))
+    table = RouteTable("example.com", PortPool(range(20000, 20100)))
     held = LiveTable(table, Journal(tmp_path / "table.jsonl"), certificates, "")
     held.restore()
     yield held

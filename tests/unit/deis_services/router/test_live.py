@@ -11,6 +11,7 @@ from deis_bus.routes import AppRoute
 from deis_services.router.certs import CertificateFolder
 from deis_services.router.live import LiveTable
 from deis_services.router.model import RouteTable
+from deis_services.router.pools import PortPool
 from deis_services.router.saved import Journal
 
 
@@ -20,7 +21,7 @@ def entry(app: str, revision: int) -> Entry:
 
 
 def new(folder: Path) -> LiveTable:
-    table = RouteTable("example.com", range(20000, 20100))
+    table = RouteTable("example.com", PortPool(range(20000, 20100)))
     certificates = CertificateFolder(folder / "certificates")
     live = LiveTable(table, Journal(folder / "table.jsonl"), certificates, "")
     live.restore()

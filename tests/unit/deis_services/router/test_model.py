@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 
 from deis_bus.routes import AppRoute, Upstreams
 from deis_services.router.model import RouteTable, Site
+from deis_services.router.pools import PortPool
 
 PORTS = range(20000, 20200)
 
 
 def table(domain: str = "example.com") -> RouteTable:
-    return RouteTable(domain, PORTS)
+    return RouteTable(domain, PortPool(PORTS))
 
 
 def put(held: RouteTable, *values: AppRoute | Upstreams) -> None:
@@ -20,13 +21,13 @@ def put(held: RouteTable, *values: AppRoute | Upstreams) -> None:
         held.put(f"{kind}.{value.app}", msgspec.json.encode(value))
 
 
-def route(app: str, *hosts: str, uuid: str = "1", **policy: object) -> AppRoute:
-    return AppRoute(app=app, appuuid=uuid, hosts=hosts or (app,), **policy)  # type: ignore[arg-type]
+def route(app: str, *hosts: str, **policy: object) -> AppRoute:
+    return AppRoute(app=app, appuuid=f"{app}-1", hosts=hosts or (app,), **policy)  # type: ignore[arg-type]
 
 
-def up(app: str, *ports: int, uuid: str = "1") -> Upstreams:
+def up(app: str, *ports: int, uuid: str = "") -> Upstreams:
     addresses = tuple(f"127.0.0.1:{port}" for port in ports)
-    return Upstreams(app=app, appuuid=uuid, generation=1, addresses=addresses)
+    return Upstreams(app=app, appuuid=uuid or f"{app}-1", generation=1, addresses=addresses)
 
 
 def site(held: RouteTable, host: str) -> Site:
@@ -51,9 +52,9 @@ def test_without_a_domain_a_label_takes_anything_behind_it() -> None:
 def test_upstreams_of_another_identity_do_not_count() -> None:
     held = table()
     put(held, route("blog"), up("blog", 20001, uuid="old"))
-    assert site(held, "blog.example.com").ports == ()
+    assert site(held, "blog.example.com").targets == ()
     put(held, up("blog", 20002))
-    assert site(held, "blog.example.com").ports == (20002,)
+    assert site(held, "blog.example.com").targets == ("20002",)
 
 
 def test_the_first_application_keeps_a_host_until_it_lets_go() -> None:
@@ -72,11 +73,11 @@ def test_a_port_belongs_to_the_last_who_listed_it() -> None:
     held = table()
     put(held, route("one"), route("two"), up("one", 20001, 20002), up("two", 20002))
     held.touched()
-    assert site(held, "one.example.com").ports == (20001,)
-    assert site(held, "two.example.com").ports == (20002,)
+    assert site(held, "one.example.com").targets == ("20001",)
+    assert site(held, "two.example.com").targets == ("20002",)
     put(held, up("one", 20002))
     assert set(held.touched()) == {"one.example.com", "two.example.com"}
-    assert site(held, "two.example.com").ports == ()
+    assert site(held, "two.example.com").targets == ()
 
 
 def test_only_changed_hosts_are_touched() -> None:
@@ -92,8 +93,8 @@ def test_addresses_outside_the_pool_are_left_out_and_told() -> None:
     held = table()
     bad = ("10.0.0.1:20001", "127.0.0.1:22", "127.0.0.1:x", "127.0.0.1:20003")
     put(held, route("one"))
-    put(held, Upstreams(app="one", appuuid="1", generation=1, addresses=bad))
-    assert site(held, "one.example.com").ports == (20003,)
+    put(held, Upstreams(app="one", appuuid="one-1", generation=1, addresses=bad))
+    assert site(held, "one.example.com").targets == ("20003",)
     assert "10.0.0.1:20001" in " ".join(held.problems())
 
 
@@ -188,9 +189,9 @@ def test_no_port_serves_two_applications_and_the_touched_tell_every_change(
             put(held, up(app, *(int(str(port)) for port in value)))
         for host in held.touched():
             shown[host] = held.site(host)
-        owners: dict[int, str] = {}
+        owners: dict[str, str] = {}
         for host in {*held.hosts(), *shown}:
             assert shown.get(host) == held.site(host)
             now = held.site(host)
-            for port in now.ports if now else ():
+            for port in now.targets if now else ():
                 assert owners.setdefault(port, now.app if now else "") == (now and now.app)

@@ -11,7 +11,7 @@ from deis_services.router.model import Site
 from deis_services.router.wire import PIECE, Line, Piece, allowed, api_line, line, pieces
 
 PLAIN = Site(
-    app="blog", ports=(20001, 20002), maintenance=False, enforce_https=False, allow=(),
+    app="blog", targets=("20001", "20002"), maintenance=False, enforce_https=False, allow=None,
     retry_writes=False, tls=True, fingerprint="",
 )  # fmt: skip
 
@@ -30,7 +30,7 @@ def test_maintenance_hides_the_instances() -> None:
 
 
 def test_nothing_up_nobodys_and_the_api() -> None:
-    assert line("h", replace(PLAIN, ports=())).targets == ("U",)
+    assert line("h", replace(PLAIN, targets=())).targets == ("U",)
     assert line("h", None).targets == ()
     assert api_line("h").targets == ("G",)
 

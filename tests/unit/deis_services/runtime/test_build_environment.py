@@ -1,7 +1,7 @@
 """What a build gets of our environment."""
 
 from deis_bus.contracts.runtime import BuildRun
-from deis_services.runtime.build_environment import passed, told
+from deis_platform.build_environment import passed, told
 
 OURS = {
     "PIP_INDEX_URL": "https://index.example/simple",

@@ -1,0 +1,94 @@
+"""The Kubernetes runtime as its settings say, with the facts of this cluster."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from deis_bus.errors import Refused, Transient
+from deis_bus.ports import Bus
+from deis_platform.build_environment import passed
+from deis_platform.groups import KubernetesSettings, RuntimeSettings
+from deis_platform.kubernetes import Kubernetes, View, kinds, open_kubernetes
+from deis_platform.logs import get_logger
+from deis_platform.registry import open_registry
+from deis_platform.reports import Reports
+from deis_platform.runner import Part
+from deis_platform.runtime.kubernetes.builds import Builds
+from deis_platform.runtime.kubernetes.facts import Facts
+from deis_platform.runtime.kubernetes.runtime import KubernetesRuntime
+
+log = get_logger(__name__)
+
+METADATA = "169.254.0.0/16"
+
+
+class _Endpoint(msgspec.Struct, frozen=True):
+    addresses: tuple[str, ...] = ()
+
+
+class _Slice(View, frozen=True):
+    endpoints: tuple[_Endpoint, ...] = ()
+
+
+@contextlib.asynccontextmanager
+async def opened_runtime(
+    settings: RuntimeSettings, cluster: KubernetesSettings, bus: Bus
+) -> AsyncIterator[tuple[KubernetesRuntime, tuple[Part, ...]]]:
+    """The runtime and its parts. Raises NoCluster."""
+    async with open_kubernetes(cluster) as api, open_registry(settings.registry) as registry:
+        reports = Reports(bus)
+
+        async def port(image: str, credentials: dict[str, str]) -> int:
+            found = await registry.inspect(image, credentials)
+            return found.ports[0] if found.ports else 0
+
+        facts = await _facts(settings, cluster, api)
+        runtime = KubernetesRuntime(api, bus, facts, reports, port)
+        yield runtime, (*runtime.parts, reports)
+
+
+@contextlib.asynccontextmanager
+async def opened_builds(
+    settings: RuntimeSettings, cluster: KubernetesSettings, bus: Bus
+) -> AsyncIterator[tuple[Builds, tuple[Part, ...]]]:
+    """Builds and their parts. Raises NoCluster."""
+    async with open_kubernetes(cluster) as api:
+        builds = Builds(api, bus, _plain_facts(settings, cluster))
+        yield builds, builds.parts
+
+
+async def _facts(settings: RuntimeSettings, cluster: KubernetesSettings, api: Kubernetes) -> Facts:
+    """With what only the API server knows; without it where it cannot be asked just now."""
+    nodes = 1
+    denied: tuple[str, ...] = (METADATA,)
+    try:
+        nodes = len((await api.list(kinds.NODE, view=View)).items)
+        slices = await api.list(
+            kinds.ENDPOINT_SLICE,
+            "default",
+            labels="kubernetes.io/service-name=kubernetes",
+            view=_Slice,
+        )
+        found = {at for one in slices.items for end in one.endpoints for at in end.addresses}
+        denied += tuple(f"{address}/32" for address in sorted(found) if ":" not in address)
+    except (Transient, Refused) as fault:
+        log.warning("the cluster's nodes and API server are not known", fault=str(fault))
+    return msgspec.structs.replace(_plain_facts(settings, cluster), nodes=nodes, denied=denied)
+
+
+def _plain_facts(settings: RuntimeSettings, cluster: KubernetesSettings) -> Facts:
+    return Facts(
+        stack_image=settings.stack_image,
+        pull_policy=settings.pull_policy,
+        stop_delay_seconds=settings.stop_delay_seconds,
+        quota=msgspec.json.decode(settings.quota or "{}"),
+        platform_namespace=cluster.namespace,
+        build_namespace=settings.build_namespace,
+        build_selector=dict(settings.build_selector),
+        build_memory_bytes=settings.build_memory_bytes,
+        build_cpus=settings.build_cpus,
+        build_environ=passed(settings.build_env, os.environ),
+        ignore_scheduling=settings.ignore_scheduling,
+    )
