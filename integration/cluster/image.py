@@ -17,6 +17,8 @@ from integration.cluster.locks import locked
 from integration.cluster.mounts import unmount
 from integration.cluster.oci import write_archive
 
+FORMAT = "2"
+"""Changes with what `write_archive` makes of it."""
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 INCLUDED = ("bash", "ca-certificates", "python3")
@@ -39,7 +41,7 @@ _TAR_SECONDS = 300.0
 
 def base_image(say: Callable[[str], None]) -> Path:
     """The archive of BASE_IMAGE; made when it is not in the cache. Needs root."""
-    asked = " ".join((SUITE, MIRROR, *INCLUDED, *LEFT_OUT))
+    asked = " ".join((FORMAT, SUITE, MIRROR, *INCLUDED, *LEFT_OUT))
     archive = cache() / f"debian-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.tar"
     with locked(cache() / "image.lock"):
         if not archive.exists():

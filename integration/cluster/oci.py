@@ -26,6 +26,8 @@ def write_archive(archive: Path, name: str, layer: Path, config: dict[str, Any])
         "os": "linux",
         "config": config,
         "rootfs": {"type": "layers", "diff_ids": [digest]},
+        # buildah counts these before it builds on top, layer by layer.
+        "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "integration/cluster"}],
     }
     settings = _json(image)
     manifest = _json(
