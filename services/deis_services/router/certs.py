@@ -41,7 +41,7 @@ class CertificateFolder:
 
     def put(self, fingerprint: str, certificate: str, key: str) -> None:
         """Check and keep a pair. Raises BadPair, OSError."""
-        text = self._checked(certificate, key)
+        text = self.checked(certificate, key)
         fresh = self._path(fingerprint).with_suffix(".new")
         _write(fresh, text)
         fresh.replace(self._path(fingerprint))
@@ -60,7 +60,7 @@ class CertificateFolder:
                 pair = Path(certificate).read_text("ascii"), Path(key).read_text("ascii")
             except (OSError, ValueError) as fault:
                 raise BadPair(str(fault)) from fault
-            return self._checked(*pair)
+            return self.checked(*pair)
         path = self._folder / f"platform-{domain or 'any'}.pem"
         if not path.exists():
             _write(path.with_suffix(".new"), self_signed(domain or "deis.invalid"))
@@ -70,8 +70,9 @@ class CertificateFolder:
     def _path(self, fingerprint: str) -> Path:
         return self._folder / f"own-{hashlib.sha256(fingerprint.encode()).hexdigest()[:40]}.pem"
 
-    def _checked(self, certificate: str, key: str) -> str:
-        """Written anew from what was parsed, then loaded by OpenSSL as nginx will."""
+    def checked(self, certificate: str, key: str) -> str:
+        """Both in one text, written anew from what was parsed, then loaded by OpenSSL as nginx will.
+        Raises BadPair."""
         if len(certificate) + len(key) > MAX_PEM:
             raise BadPair("certificate and key are too large")
         try:

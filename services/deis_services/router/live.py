@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Iterable
 
 import structlog
+from msgspec.structs import replace
 
 from deis_bus.ports import Entry
 from deis_services.router import wire
 from deis_services.router.admin import AdminFailed, AdminSocket
 from deis_services.router.certs import CertificateFolder
 from deis_services.router.model import RouteTable
+from deis_services.router.policy import Profile
+from deis_services.router.render import Layout
 from deis_services.router.saved import Journal
 
 log = structlog.get_logger(__name__)
@@ -19,7 +22,8 @@ class LiveTable:
     """What was taken in, what of it is in force, and what the bucket's present holds.
 
     `changed` is set while something waits to be written, `moved` when `applied` has moved,
-    `lacking` when a certificate may have to be fetched.
+    `lacking` when a certificate may have to be fetched, `reshaped` when nginx' configuration may
+    have to change.
     """
 
     def __init__(
@@ -33,12 +37,16 @@ class LiveTable:
         self.changed = asyncio.Event()
         self.moved = asyncio.Event()
         self.lacking = asyncio.Event()
+        self.reshaped = asyncio.Event()
+        self.restored = False
+        """Whether there was a last good table."""
         self.applied = 0
         """Every change up to this revision of bucket ROUTES is in force."""
         self._revision = 0
         self._journal = journal
         self._certificates = certificates
         self._platform_pem = platform_pem
+        self._platform_written: str | None = None
         self._seen: set[str] = set()
         self._lock = asyncio.Lock()
         self._admin: AdminSocket | None = None
@@ -46,6 +54,7 @@ class LiveTable:
     def restore(self) -> None:
         """Begin with the last good table and the certificates that are on disk."""
         for entry in self._journal.open():
+            self.restored = True
             self.table.put(entry.key, entry.data)
             self._revision = max(self._revision, entry.revision)
         wanted = self.table.fingerprints()
@@ -57,6 +66,29 @@ class LiveTable:
     def close(self) -> None:
         """Close the journal."""
         self._journal.close()
+
+    def layout(self, base: Layout) -> Layout:
+        """What nginx should be told: on Kubernetes the table says more than the environment."""
+        if not base.names:
+            return base
+        table = self.table
+        return replace(
+            base,
+            structure=table.tuning.structure,
+            builder=table.builder,
+            profiles=table.profiles.wanted(),
+            dhparam=table.dhparam,
+        )
+
+    def know_profiles(self, profiles: dict[int, Profile]) -> None:
+        """nginx has locations for these: their applications are written anew."""
+        self.table.know_profiles(profiles)
+        self.changed.set()
+
+    @property
+    def revision(self) -> int:
+        """The last revision that was taken in."""
+        return self._revision
 
     def take(self, entry: Entry) -> None:
         """One entry of the watch. An older revision than the last one begins the present anew."""
@@ -93,6 +125,7 @@ class LiveTable:
         async with self._lock:
             revision = self._revision
             self.table.touched()
+            self._platform_written = None
             await admin.apply(self._platform())
             await admin.apply(self._piece(self.table.hosts()))
             self._admin = admin
@@ -110,6 +143,8 @@ class LiveTable:
                 return
             hosts, revision = self.table.touched(), self._revision
             try:
+                if self._platform_written != self.table.platform_certificate():
+                    await self._admin.apply(self._platform())
                 if hosts:
                     await self._admin.apply(self._piece(hosts))
             except AdminFailed:
@@ -126,6 +161,7 @@ class LiveTable:
         self.table.put(entry.key, entry.data)
         self._tell()
         self.changed.set()
+        self.reshaped.set()
         if self.table.missing():
             self.lacking.set()
 
@@ -139,7 +175,11 @@ class LiveTable:
             log.warning("route entry", problem=problem)
 
     def _platform(self) -> wire.Piece:
-        return wire.Piece(pem={"*": self._platform_pem}, lines=[wire.api_line(self.table.api)])
+        fingerprint = self.table.platform_certificate()
+        pem = self._certificates.get(fingerprint) if fingerprint else None
+        self._platform_written = fingerprint
+        lines = [wire.api_line(self.table.api)] if self.table.api else []
+        return wire.Piece(pem={"*": pem or self._platform_pem}, lines=lines)
 
     def _piece(self, hosts: Iterable[str]) -> wire.Piece:
         allow: dict[str, str] = {}
@@ -147,9 +187,10 @@ class LiveTable:
         lines = []
         for host in hosts:
             site = self.table.site(host)
-            lines.append(wire.line(host, site))
-            pem[host] = self._certificates.get(site.fingerprint) if site else None
-            if site is not None and site.allow and site.app not in allow:
+            lines.append(wire.line(host, site, named=self.table.named))
+            own = site.fingerprint if site else ""
+            pem[host] = self._certificates.get(own) if own else None
+            if site is not None and site.allow is not None and site.app not in allow:
                 allow[site.app], bad = wire.allowed(site.allow)
                 if bad:
                     log.warning("allow-list", app=site.app, not_networks=bad[:10])

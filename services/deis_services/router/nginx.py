@@ -28,6 +28,7 @@ POLL_SECONDS = 0.005
 LOOK_SECONDS = 0.02
 MAX_FILES = 16384
 LOG_BYTES = 4 * 1024 * 1024
+STDERR = "/dev/stderr"
 
 
 class NginxFailed(Exception):
@@ -48,12 +49,15 @@ def open_files() -> int:
 
 
 class Nginx:
-    """nginx in `folder`; `admin` is its socket. One `run()` at a time."""
+    """nginx in `folder`; `admin` is its socket. One `run()` at a time.
+
+    `layout` is the configuration that it is given, then the one that is in force.
+    """
 
     def __init__(self, binary: Path, folder: Path, layout: Layout, keeper: Keeper) -> None:
+        self.layout = layout
         self._binary = binary
         self._folder = folder
-        self._layout = layout
         self._keeper = keeper
         self._generations = itertools.count(1)
         self._process: asyncio.subprocess.Process | None = None
@@ -64,13 +68,13 @@ class Nginx:
     async def run(self) -> AsyncIterator[asyncio.subprocess.Process]:
         """Start it closed; at the end it and its workers are told to finish. Raises NginxFailed."""
         self._prepare()
-        generation = await self._write(open_for_requests=False)
+        generation = await self._write(self.layout, open_for_requests=False)
         self._process = process = await asyncio.create_subprocess_exec(
             self._binary, "-p", "./", "-e", "error.log", "-c", "nginx.conf",
             cwd=self._folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=None if self._tells else asyncio.subprocess.DEVNULL,
             start_new_session=True,
             env=self._keeper.environment,
         )  # fmt: skip
@@ -87,13 +91,20 @@ class Nginx:
             ending.add_done_callback(self._endings.discard)
             await asyncio.shield(_exited(process))
 
-    async def open(self) -> None:
-        """Let requests in. Raises NginxFailed."""
+    async def open(self, layout: Layout | None = None) -> None:
+        """Let requests in, with another layout where one is given. Raises NginxFailed."""
         if self._process is None:
             raise NginxFailed("nginx is not running")
-        generation = await self._write(open_for_requests=True)
+        wanted = layout or self.layout
+        generation = await self._write(wanted, open_for_requests=True)
         self._process.send_signal(signal.SIGHUP)
         await self._in_force(generation)
+        self.layout = wanted
+
+    async def check(self, layout: Layout) -> None:
+        """Whether nginx would take it. Raises NginxFailed with nginx' words."""
+        self._put(configuration(layout, "check", open_for_requests=True))
+        await self._test("nginx.new")
 
     async def ended(self) -> None:
         """Wait until nothing of what was started is left."""
@@ -115,16 +126,26 @@ class Nginx:
         # What a killed nginx left would keep the next one from starting.
         (admin / "control.sock").unlink(missing_ok=True)
 
-    async def _write(self, *, open_for_requests: bool) -> str:
+    @property
+    def _tells(self) -> bool:
+        """Whether nginx has something to say on our stderr."""
+        return self.layout.error_stream or self.layout.access_log == STDERR
+
+    async def _write(self, layout: Layout, *, open_for_requests: bool) -> str:
         """Put a configuration in place that nginx itself has tested; gives its generation."""
         generation = f"{os.getpid()}-{next(self._generations)}"
-        texts = configuration(self._layout, generation, open_for_requests=open_for_requests)
-        for name, text in texts.items():
-            (self._folder / name).with_suffix(".new").write_text(text, encoding="utf-8")
-        (self._folder / "router.new").replace(self._folder / "router.js")
+        self._put(configuration(layout, generation, open_for_requests=open_for_requests))
         await self._test("nginx.new")
         (self._folder / "nginx.new").replace(self._folder / "nginx.conf")
         return generation
+
+    def _put(self, texts: dict[str, str]) -> None:
+        """Write the files, the configuration itself under its name for trials."""
+        for name, text in texts.items():
+            fresh = (self._folder / name).with_suffix(".new")
+            fresh.write_text(text, encoding="utf-8")
+            if name != "nginx.conf":
+                fresh.replace(self._folder / name)
 
     async def _test(self, name: str) -> None:
         tester = await asyncio.create_subprocess_exec(
@@ -171,7 +192,7 @@ class Nginx:
         """
         group, loop = process.pid, asyncio.get_running_loop()
         _signal_group(group, signal.SIGQUIT)
-        end = loop.time() + self._layout.shutdown_seconds + 1
+        end = loop.time() + self.layout.shutdown_seconds + 1
         while _alive(group):
             if loop.time() > end:
                 break

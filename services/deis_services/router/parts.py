@@ -17,6 +17,7 @@ from deis_services.router.follow import CertificateFetcher, Follower, Reporter
 from deis_services.router.live import LiveTable
 from deis_services.router.model import RouteTable
 from deis_services.router.nginx import Nginx
+from deis_services.router.pools import PortPool
 from deis_services.router.render import Layout
 from deis_services.router.saved import Journal
 from deis_services.router.server import Server
@@ -72,7 +73,7 @@ async def router(plan: Plan) -> AsyncIterator[Router]:
         journal = Journal(folder / "table.jsonl")
         certificates = CertificateFolder(folder / "certificates")
         pem = certificates.platform(plan.certificate, plan.key, plan.domain)
-        table = RouteTable(plan.domain, plan.layout.ports)
+        table = RouteTable(plan.domain, PortPool(plan.layout.ports))
         live = LiveTable(table, journal, certificates, pem)
         live.restore()
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import structlog
 
@@ -9,6 +10,7 @@ from deis_platform.races import unless
 from deis_services.router.admin import AdminFailed
 from deis_services.router.live import LiveTable
 from deis_services.router.nginx import Nginx, NginxFailed
+from deis_services.router.render import Layout, covers, steps
 
 log = structlog.get_logger(__name__)
 
@@ -17,6 +19,9 @@ PRESENT_SECONDS = 2.0
 FIRST_PAUSE = 0.05
 LAST_PAUSE = 5.0
 LOG_LOOK_SECONDS = 10.0
+BURST_SECONDS = 0.2
+RELOAD_SECONDS = 3.0
+"""Between two configurations: each leaves a worker behind until its last connection ends."""
 
 
 class Server:
@@ -28,6 +33,9 @@ class Server:
         self._nginx = nginx
         self._live = live
         self._present = present
+        self._base = nginx.layout
+        self._refused: Layout | None = None
+        """What nginx did not take as a whole, so that it is not asked over and over."""
         self.serving = asyncio.Event()
         """Set while requests come in."""
 
@@ -37,8 +45,10 @@ class Server:
         await self._nginx.ended()
 
     async def _always(self) -> None:
+        # On Kubernetes a router without a table lets nobody in: another one has it.
+        patience = PRESENT_SECONDS if self._live.restored or not self._base.names else None
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PRESENT_SECONDS):
+            async with asyncio.timeout(patience):
                 await self._present.wait()
         pause = FIRST_PAUSE
         while True:
@@ -52,23 +62,29 @@ class Server:
 
     async def _once(self) -> None:
         """From start to end of one nginx."""
+        self._nginx.layout = await self._fitting(self._live.layout(self._base))
         async with self._nginx.run() as process:
             try:
+                self._live.know_profiles(self._nginx.layout.profiles)
                 await self._live.load(self._nginx.admin)
                 await self._nginx.open()
                 await self._live.flush()
                 self.serving.set()
                 log.info("requests come in", pid=process.pid, revision=self._live.applied)
                 keeping = asyncio.ensure_future(self._keep_up_to_date())
+                shaping = asyncio.ensure_future(self._keep_in_shape())
                 ended = asyncio.ensure_future(process.wait())
+                tasks: set[asyncio.Task[Any]] = {keeping, shaping, ended}
                 try:
-                    await asyncio.wait({keeping, ended}, return_when=asyncio.FIRST_COMPLETED)
-                    if keeping.done():
-                        keeping.result()
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                    for task in tasks - {ended}:
+                        if task.done():
+                            task.result()
                     log.warning("nginx ended, starting it again", code=process.returncode)
                 finally:
-                    keeping.cancel()
-                    ended.cancel()
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.wait(tasks)
             finally:
                 self.serving.clear()
                 self._live.detach()
@@ -85,3 +101,42 @@ class Server:
             if loop.time() >= look_at:
                 look_at = loop.time() + LOG_LOOK_SECONDS
                 self._nginx.trim_log()
+
+    async def _keep_in_shape(self) -> None:
+        """Have nginx take over another configuration when one is wanted; bursts go together.
+        Raises NginxFailed."""
+        while True:
+            await self._live.reshaped.wait()
+            await asyncio.sleep(BURST_SECONDS)
+            self._live.reshaped.clear()
+            wanted = self._live.layout(self._base)
+            if covers(self._nginx.layout, wanted) or wanted == self._refused:
+                continue
+            fitting = await self._fitting(wanted)
+            if not covers(self._nginx.layout, fitting):
+                await self._nginx.open(fitting)
+                log.info("configuration of nginx changed", profiles=len(fitting.profiles))
+            self._live.know_profiles(fitting.profiles)
+            await asyncio.sleep(RELOAD_SECONDS)
+
+    async def _fitting(self, wanted: Layout) -> Layout:
+        """What nginx takes of a layout: a setting that it refuses is told and left out. Raises
+        NginxFailed where it takes not even what it has."""
+        if wanted == self._base:
+            return wanted
+        try:
+            await self._nginx.check(wanted)
+        except NginxFailed as fault:
+            log.warning("nginx refuses its configuration", fault=str(fault))
+        else:
+            return wanted
+        self._refused = wanted
+        held = self._base
+        for name, step in steps(held, wanted):
+            try:
+                await self._nginx.check(step(held))
+            except NginxFailed as fault:
+                log.warning("setting left out", setting=name, fault=str(fault))
+            else:
+                held = step(held)
+        return held

@@ -1,14 +1,18 @@
 """How hosts are written into nginx' shared memory. Pure; `templates/router.js` reads it.
 
-A host has BUCKETS values, spread over its instances. A value is `FLAGS[:APP:]TARGET`:
+A host has BUCKETS values, spread over its instances. A value is `FLAGS[:APP:]TARGETS`:
 
-    flags   n   not over TLS (a custom name without a certificate)
-            w   writes may be retried and use kept connections
-            e   plain HTTP is sent to HTTPS
-            a   only addresses of the list `allow:APP` may come in
-    target  a port of the pool, M maintenance, U nothing is up, G the API
+    flags    g   some paths belong to another application: look into `graft:HOST` first
+             n   not over TLS (a custom name without a certificate)
+             w   writes may be retried and use kept connections
+             e   plain HTTP is sent to HTTPS
+             a   only addresses of the list `allow:APP` may come in
+             p3  served by the location of profile 3
+    targets  of the pool, with blanks between several; M maintenance, U nothing is up, G the API
 
-`nw20017` is decided by nginx' own maps alone; the other flags take a few lines of njs.
+`nw20017` and `nw:blog:17,ID,10.0.0.5:5000` are decided by nginx' own maps alone; other flags, and
+more instances than buckets, take a few lines of njs. APP stands where it is needed: with an
+allow-list, and always on Kubernetes, where the access log tells it.
 """
 
 import ipaddress
@@ -30,12 +34,21 @@ PIECE_BYTES = 4 * 1024 * 1024
 V = TypeVar("V", str, str | None)
 
 
-class Line(msgspec.Struct, frozen=True, array_like=True):
+class Value(msgspec.Struct, frozen=True, array_like=True):
+    """What stands before each of the targets, and these."""
+
+    prefix: str
+    targets: tuple[str, ...]
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """A host's values: `prefix` + each of `targets`; no targets: the host is nobody's."""
 
     host: str
     prefix: str
     targets: tuple[str, ...]
+    grafts: tuple[tuple[str, Value], ...] = ()
+    """Path prefixes with values of their own, the longest first."""
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,25 +59,32 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     lines: list[Line] = []
 
 
-def line(host: str, site: Site | None) -> Line:
-    """The values of a host."""
+def line(host: str, site: Site | None, *, named: bool = False) -> Line:
+    """The values of a host; `named` has them all name their application."""
     if site is None:
         return Line(host, "", ())
-    flags = "".join(
+    own = _value(site, named=named)
+    by_length = sorted(site.grafts, key=lambda graft: len(graft[0]), reverse=True)
+    grafts = tuple((path, _value(other, named=named)) for path, other in by_length)
+    return Line(host, own.prefix, own.targets, grafts)
+
+
+def _value(site: Site, *, named: bool) -> Value:
+    prefix = "".join(
         letter
         for letter, wanted in (
+            ("g", bool(site.grafts)),
             ("n", not site.tls),
             ("w", site.retry_writes),
             ("e", site.enforce_https),
-            ("a", bool(site.allow)),
+            ("a", site.allow is not None),
+            (f"p{site.profile}", bool(site.profile)),
         )
         if wanted
     )
-    if site.allow:
-        flags += f":{site.app}:"
-    if site.maintenance:
-        return Line(host, flags, ("M",))
-    return Line(host, flags, tuple(map(str, site.ports)) or ("U",))
+    if named or site.allow is not None:
+        prefix += f":{site.app}:"
+    return Value(prefix, ("M",) if site.maintenance else site.targets or ("U",))
 
 
 def api_line(host: str) -> Line:
@@ -95,8 +115,23 @@ def pieces(piece: Piece) -> Iterator[Piece]:
         yield Piece(allow=allow)
     for pem in _portions(piece.pem):
         yield Piece(pem=pem)
-    for start in range(0, len(piece.lines), PIECE):
-        yield Piece(lines=piece.lines[start : start + PIECE])
+    for lines in _rows(piece.lines):
+        yield Piece(lines=lines)
+
+
+def _rows(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    rows: list[Line] = []
+    size = 0
+    for row in lines:
+        values = (Value(row.prefix, row.targets), *(value for _, value in row.grafts))
+        length = sum(len(value.prefix) + sum(map(len, value.targets)) for value in values)
+        if len(rows) == PIECE or (rows and size + length > PIECE_BYTES):
+            yield rows
+            rows, size = [], 0
+        rows.append(row)
+        size += length
+    if rows:
+        yield rows
 
 
 def _portions(texts: Mapping[str, V]) -> Iterator[dict[str, V]]:

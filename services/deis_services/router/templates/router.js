@@ -7,15 +7,27 @@ const side = () => ngx.shared.side;
 // ---- requests
 
 function value(r, turn) {
-    const exact = r.variables['route' + turn];
-    if (exact) {
-        return exact;
+    let host = r.variables.host;
+    let text = r.variables['route' + turn];
+    if (!text) {
+        const found = wildcard(host, 'wild:');
+        if (!found) {
+            return '';
+        }
+        host = found[0];
+        text = found[1].split('\n')[Number(r.variables['bucket' + turn])];
     }
-    const row = wildcard(r.variables.host, 'wild:');
-    return row ? row.split(' ')[Number(r.variables['bucket' + turn])] : '';
+    return text[0] === 'g' ? grafted(r, host, turn) || text : text;
 }
 
-// `*.b.c` before `*.c` (the longest wins), then `label.*`.
+// What another application answers below some path; the longest prefixes come first.
+function grafted(r, host, turn) {
+    const grafts = JSON.parse(side().get('graft:' + host) || '[]');
+    const found = grafts.find((graft) => r.uri.startsWith(graft[0]));
+    return found && found[1][Number(r.variables['bucket' + turn])];
+}
+
+// `*.b.c` before `*.c` (the longest wins), then `label.*`: the pattern, and what stands there.
 function wildcard(host, prefix) {
     const dict = side();
     let rest = host;
@@ -24,22 +36,32 @@ function wildcard(host, prefix) {
         rest = rest.slice(dot + 1);
         const found = dict.get(prefix + '*.' + rest);
         if (found) {
-            return found;
+            return ['*.' + rest, found];
         }
         dot = rest.indexOf('.');
     }
-    dot = host.indexOf('.');
-    return dot > 0 ? dict.get(prefix + host.slice(0, dot) + '.*') : undefined;
+    const label = host.slice(0, host.indexOf('.') + 1) + '*';
+    const text = label.length > 2 ? dict.get(prefix + label) : undefined;
+    return text && [label, text];
 }
 
-function parsed(text) {
-    const found = /^([nwea]*)(?::([^:]*):)?([0-9]+|[MUG])$/.exec(text);
-    return found && { flags: found[1], app: found[2], target: found[3] };
+function parsed(r, text) {
+    const found = /^((?:[gnwea]|p[0-9]+)*)(?::([^:]*):)?([0-9].*|[MUG])$/.exec(text);
+    return found && { flags: found[1], app: found[2], target: one(r, found[3]) };
+}
+
+// Of several targets the next one: more instances than buckets share a bucket.
+function one(r, targets) {
+    if (!targets.includes(' ')) {
+        return targets;
+    }
+    const all = targets.split(' ');
+    const turn = Number(r.variables.connection) + Number(r.variables.connection_requests);
+    return all[turn % all.length];
 }
 
 // Why a request does not go to an instance; '' when it does. The order is components.md 1.10.
-function verdict(r, text) {
-    const site = text ? parsed(text) : null;
+function verdict(r, site) {
     const tls = r.variables.https;
     if (!site || (tls && site.flags.includes('n'))) {
         return 'unknown';
@@ -70,42 +92,72 @@ function allowed(r, app) {
     return list ? list.split(' ').some((prefix) => bits.startsWith(prefix)) : false;
 }
 
-function kind(r) {
-    return verdict(r, value(r, 1)) || 'unknown';
+function profile(site) {
+    const found = /p[0-9]+/.exec(site.flags);
+    return found ? found[0] : '';
 }
 
-function group(port) {
-    return 'g' + port.slice(0, -2);
+function kind(r) {
+    const site = parsed(r, value(r, 1));
+    return verdict(r, site) || profile(site) || 'unknown';
+}
+
+// A target is `20017`, or `17,ID,10.0.0.5:5000` (pools.py).
+function group(target) {
+    const comma = target.indexOf(',');
+    return 'g' + target.slice(0, comma < 0 ? -2 : comma);
+}
+
+function id(target) {
+    return target.includes(',') ? target.split(',')[1] : target;
+}
+
+function address(target) {
+    return target.includes(',') ? target.split(',')[2] : '127.0.0.1:' + target;
 }
 
 function judged(r) {
-    const text = value(r, 1);
-    if (verdict(r, text) !== '') {
+    const site = parsed(r, value(r, 1));
+    if (verdict(r, site) !== '' || profile(site)) {
         return '';
     }
-    const port = parsed(text).target;
-    r.variables.judged_port = port;
-    return group(port);
+    r.variables.judged_id = id(site.target);
+    return group(site.target);
+}
+
+function write(r, site) {
+    return /^(POST|PATCH|LOCK)$/.test(r.method) && !site.flags.includes('w');
 }
 
 function write_target(r) {
-    const site = parsed(value(r, 1));
+    const site = parsed(r, value(r, 1));
     if (!site) {
         return '';
     }
-    return site.flags.includes('w') ? group(site.target) : '127.0.0.1:' + site.target;
+    return site.flags.includes('w') ? group(site.target) : address(site.target);
 }
 
-// The port for another attempt, '' when there must be none: the application got the request and
-// doing it twice is not safe, or it got it and did not answer in time.
+// Where a request of an application with a profile goes.
+function chosen(r) {
+    const site = parsed(r, value(r, 1));
+    if (!site || write(r, site)) {
+        return site ? address(site.target) : '';
+    }
+    r.variables.judged_id = id(site.target);
+    return group(site.target);
+}
+
+// The address for another attempt, '' when there must be none: the application got the request and
+// doing it twice is not safe, or it got it and did not answer in time. The first instance itself
+// is asked where its group did not hold it: then the group stands in place of an address.
 function another(r, turn, late) {
-    const site = parsed(value(r, turn));
+    const first = (r.variables.upstream_addr || ':').split(/,| : /)[0];
+    const site = parsed(r, value(r, first.includes(':') ? turn : turn - 1));
     const times = r.variables.upstream_connect_time || '';
     if (!site || !/^[0-9]/.test(site.target) || (late && /[0-9]$/.test(times))) {
         return '';
     }
-    const write = /^(POST|PATCH|LOCK)$/.test(r.method) && !site.flags.includes('w');
-    return write && /[0-9]/.test(times) ? '' : site.target;
+    return write(r, site) && /[0-9]/.test(times) ? '' : address(site.target);
 }
 
 const second = (r) => another(r, 2, false);
@@ -122,8 +174,8 @@ function secure_url(r) {
 
 function pem(r) {
     const name = (r.variables.ssl_server_name || '').toLowerCase();
-    const dict = side();
-    return dict.get('pem:' + name) || wildcard(name, 'pem:') || dict.get('pem:*');
+    const exact = side().get('pem:' + name);
+    return exact || (wildcard(name, 'pem:') || [])[1] || side().get('pem:*');
 }
 
 // ---- the admin socket
@@ -139,8 +191,10 @@ function apply(r) {
     for (let i = 0; i < piece.lines.length; i++) {
         const line = piece.lines[i];
         const values = spread(line[1], line[2]);
+        const grafts = (line[3] || []).map((graft) => [graft[0], spread(graft[1][0], graft[1][1])]);
+        put('graft:' + line[0], grafts.length ? JSON.stringify(grafts) : null);
         if (line[0].includes('*')) {
-            put('wild:' + line[0], values[0] === '' ? null : values.join(' '));
+            put('wild:' + line[0], values[0] === '' ? null : values.join('\n'));
         } else if (!route(r, line[0], values)) {
             r.return(507, 'the table of routes is full');
             return;
@@ -151,8 +205,12 @@ function apply(r) {
 
 function spread(prefix, targets) {
     const values = [];
+    const count = targets.length;
     for (let i = 0; i < BUCKETS; i++) {
-        values.push(targets.length ? prefix + targets[i % targets.length] : '');
+        const some = count > BUCKETS
+            ? targets.filter((_, n) => n % BUCKETS === i).join(' ')
+            : targets[i % count];
+        values.push(count ? prefix + some : '');
     }
     return values;
 }
@@ -180,6 +238,33 @@ function put(key, text) {
     }
 }
 
+// ---- the port for health and statistics, and the access log
+
+function here(r) {
+    return /^(127\.|::1$)/.test(r.variables.realip_remote_addr);
+}
+
+function stats(r) {
+    if (!here(r)) {
+        r.return(403);
+        return;
+    }
+    r.headersOut['Content-Type'] = 'application/json';
+    r.return(200, JSON.stringify({
+        nginx: r.variables.nginx_version,
+        worker: Number(r.variables.pid),
+        connections: Number(r.variables.connection),
+        certificates_and_wildcards: side().size(),
+    }));
+}
+
+// `foo` of `nw:foo#web:…`, for hosts that only a pattern matches.
+function app(r) {
+    const found = wildcard(r.variables.host, 'wild:');
+    return found ? found[1].split(':')[1].split('#')[0] : r.variables.nobody;
+}
+
 export default {
-    kind, judged, write_target, second, third, second_late, third_late, secure_url, pem, apply,
+    kind, judged, write_target, chosen, second, third, second_late, third_late, secure_url, pem,
+    apply, stats, app,
 };
