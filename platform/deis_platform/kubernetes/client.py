@@ -20,6 +20,7 @@ from deis_platform.kubernetes.faults import Conflict, Gone, NotFound
 from deis_platform.kubernetes.kinds import Kind
 from deis_platform.kubernetes.transport import CALL_SECONDS, JSON, Transport, open_transport
 from deis_platform.kubernetes.wire import Bookmark, Change, Lines, Listing, Page, change_of, decoded
+from deis_platform.retry import delays
 
 T = TypeVar("T")
 Object = dict[str, Any]
@@ -248,7 +249,8 @@ class Kubernetes:
         body: object,
         content: str = JSON,
     ) -> Object:
-        for attempt in range(1, ATTEMPTS):
+        pauses = delays(PAUSE_SECONDS, jitter=0.5)
+        for _ in range(1, ATTEMPTS):
             try:
                 return await self._write_once(method, path, params, body, content)
             except Conflict as fault:
@@ -256,7 +258,7 @@ class Kubernetes:
                 # version of the caller's own the conflict is for him.
                 if fault.kind != "conflict" or _versioned(body):
                     raise
-            await asyncio.sleep(PAUSE_SECONDS * attempt)
+            await asyncio.sleep(next(pauses))
         return await self._write_once(method, path, params, body, content)
 
     async def _write_once(
