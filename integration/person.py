@@ -28,8 +28,19 @@ class Printed(msgspec.Struct, frozen=True):
 class Person:
     """Has a home folder, an SSH key, a repository and the `deis` client; nothing of ours inside."""
 
-    def __init__(self, home: Path, echo: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        echo: Callable[[str], None] | None = None,
+        *,
+        router: str = "127.0.0.1",
+        prefix: tuple[str, ...] = (),
+    ) -> None:
         self.home = home
+        self._router = router
+        """Address of the router."""
+        self._prefix = prefix
+        """Before every command: what it runs in."""
         self.folder = home
         self._echo = echo or (lambda _: None)
         home.mkdir(parents=True, exist_ok=True)
@@ -64,6 +75,7 @@ class Person:
         self._echo(f"$ {text}")
         started = time.monotonic()
         process = await asyncio.create_subprocess_exec(
+            *self._prefix,
             *argv,
             cwd=self.folder,
             env=self.environ,
@@ -94,12 +106,12 @@ class Person:
             path.write_text(text)
 
     async def sees(self, host: str, port: int, path: str = "/") -> tuple[int, str]:
-        """Status and text of a page, as a browser would ask the router on this machine for it."""
-        return await asyncio.to_thread(_fetch, host, port, path)
+        """Status and text of a page, as a browser would ask the router for it."""
+        return await asyncio.to_thread(_fetch, self._router, host, port, path)
 
 
-def _fetch(host: str, port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+def _fetch(router: str, host: str, port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(router, port, timeout=30)
     try:
         connection.request("GET", path, headers={"Host": f"{host}:{port}"})
         answer = connection.getresponse()

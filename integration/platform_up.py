@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+SUBSCRIBER = Path(__file__).resolve().parent.parent / "docs" / "examples" / "subscriber.py"
 START_SECONDS = 120.0
 STOP_SECONDS = 90.0
 """More than the graces of services, router and servers together."""
@@ -33,6 +34,42 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     def port(self) -> int:
         """Port of the router."""
         return int(self.ready["http_port"])
+
+    def host(self, app: str) -> str:
+        """The name of an application's page."""
+        return f"{app}.localhost"
+
+    async def admin(self, *argv: str) -> str:
+        """What `deis-platform` prints, typed by the operator. Raises RuntimeError."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "deis_services.main",
+            *argv,
+            "--data",
+            str(self.data),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=os.environ | {"PYTHONSAFEPATH": "1"},
+        )
+        raw, _ = await process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"deis-platform {' '.join(argv)}:\n{raw.decode(errors='replace')}")
+        return raw.decode()
+
+    async def subscriber(
+        self, environ: dict[str, str], *options: str
+    ) -> asyncio.subprocess.Process:
+        """docs/examples/subscriber.py, running."""
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(SUBSCRIBER),
+            *options,
+            env=environ,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            stdin=asyncio.subprocess.DEVNULL,
+        )
 
     def log(self) -> str:
         """The platform's own log, for a test that failed."""

@@ -5,16 +5,12 @@ Every step checks what it claims; the first that does not hold ends the scenario
 
 import asyncio
 import json
-import os
 import re
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import Protocol
 
 from integration.person import CommandFailed, Person
-from integration.platform_up import Platform
 
-ROOT = Path(__file__).resolve().parent.parent
 APP = '''"""A page that greets, counts on the environment, and says which release it is."""
 import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,7 +41,7 @@ class Page(BaseHTTPRequestHandler):
         pass
 
 
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever()
+ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Page).serve_forever()
 '''
 FILES = {
     "requirements.txt": "humanize==4.12.3\n",
@@ -54,6 +50,34 @@ FILES = {
 }
 NAME = "amber-otter"
 PASSWORD = "correct horse battery"
+
+
+class Platform(Protocol):
+    """What the scenario needs of the platform it runs on."""
+
+    @property
+    def api(self) -> str:
+        """Base URL of the API."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """Port of the router."""
+        ...
+
+    def host(self, app: str) -> str:
+        """The name of an application's page."""
+        ...
+
+    async def admin(self, *argv: str) -> str:
+        """What `deis-platform` prints. Raises RuntimeError when it fails."""
+        ...
+
+    async def subscriber(
+        self, environ: dict[str, str], *options: str
+    ) -> asyncio.subprocess.Process:
+        """docs/examples/subscriber.py, running."""
+        ...
 
 
 class Scenario:
@@ -179,14 +203,14 @@ class Scenario:
         """Nothing is left."""
         self.say("Remove it")
         await self.person.types("deis", "destroy", f"--confirm={NAME}")
-        status, _ = await self.person.sees(f"{NAME}.localhost", self.platform.port)
+        status, _ = await self.person.sees(self.platform.host(NAME), self.platform.port)
         if status != 404:
             raise CommandFailed(f"the page still answers with {status}")
 
     async def page(self, *wanted: str) -> None:
         """The page through the router says all of this."""
-        status, text = await self.person.sees(f"{NAME}.localhost", self.platform.port)
-        self.say(f"> http://{NAME}.localhost:{self.platform.port}/ says: {text.strip()}")
+        status, text = await self.person.sees(self.platform.host(NAME), self.platform.port)
+        self.say(f"> http://{self.platform.host(NAME)}:{self.platform.port}/ says: {text.strip()}")
         if status != 200 or not all(part in text for part in wanted):
             raise CommandFailed(f"the page answered {status} {text!r}, not {wanted}")
 
@@ -199,7 +223,7 @@ class Scenario:
 
     async def automate(self) -> None:
         """Rights and a place in the log for docs/examples/subscriber.py, from now on."""
-        added = await self._admin("automation", "add", "herald", "-o", "json")
+        added = await self.platform.admin("automation", "add", "herald", "-o", "json")
         self._herald = {name: str(value) for name, value in json.loads(added).items()}
 
     async def hears(self, releases: int) -> None:
@@ -211,7 +235,7 @@ class Scenario:
     async def replays(self, releases: int) -> None:
         """From the beginning again: the same releases, in the same order."""
         self.say("The subscriber again, from the beginning of the log")
-        await self._admin("automation", "rewind", "herald", "--since", "beginning")
+        await self.platform.admin("automation", "rewind", "herald", "--since", "beginning")
         replayed: list[str] = []
         await self._subscribe(replayed, "--once", str(releases))
         self.say("\n".join(replayed))
@@ -220,15 +244,7 @@ class Scenario:
 
     async def _subscribe(self, lines: list[str], *options: str) -> None:
         """Run the subscriber; its lines go into `lines` as they come."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(ROOT / "docs" / "examples" / "subscriber.py"),
-            *options,
-            env=self.person.environ | self._herald,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            stdin=asyncio.subprocess.DEVNULL,
-        )
+        process = await self.platform.subscriber(self.person.environ | self._herald, *options)
         assert process.stdout is not None
         try:
             async with asyncio.timeout(240):
@@ -241,23 +257,6 @@ class Scenario:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-
-    async def _admin(self, *argv: str) -> str:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "deis_services.main",
-            *argv,
-            "--data",
-            str(self.platform.data),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=os.environ | {"PYTHONSAFEPATH": "1"},
-        )
-        raw, _ = await process.communicate()
-        if process.returncode:
-            raise CommandFailed(f"deis-platform {' '.join(argv)}:\n{raw.decode(errors='replace')}")
-        return raw.decode()
 
     async def _says(self, text: str, *argv: str) -> bool:
         """Whether a command says this now."""
