@@ -300,18 +300,39 @@ class TestMirror:
             await api.create(happening(namespace, f"m{number}"))
         real, asked = api._transport.call, list[dict[str, str]]()
 
-        async def call(method: str, path: str, params: Any = None, *more: Any) -> bytes:
+        async def call(
+            method: str, path: str, params: Any = None, *more: Any, **named: Any
+        ) -> bytes:
             if "continue" in (params or {}) and not any("continue" in one for one in asked):
                 await api.create(happening(namespace, "later"))
                 compact(node)
             asked.append(dict(params or {}))
-            return await real(method, path, params, *more)
+            return await real(method, path, params, *more, **named)
 
         monkeypatch.setattr(api._transport, "call", call)
         found = await api.list(kinds.EVENT, namespace, view=View)
         names = [view.metadata.name for view in found.items]
         assert names == ["later", *(f"m{number}" for number in range(5))]
         assert asked[-1] == {}  # all of it in one answer, after the 410
+
+    async def test_the_metadata_of_a_secret_comes_without_its_data(
+        self, api: Kubernetes, namespace: str
+    ) -> None:
+        meta = {"name": "s", "namespace": namespace}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"x": "y"}}
+        await api.create(secret)
+        real, bodies = api._transport.call, list[bytes]()
+
+        async def call(*words: Any, **named: Any) -> bytes:
+            bodies.append(await real(*words, **named))
+            return bodies[-1]
+
+        api._transport.call = call  # type: ignore[method-assign]
+        found = await api.list(kinds.SECRET, namespace, view=View)
+        one = await api.get(kinds.SECRET, "s", namespace, view=View)
+        assert [view.metadata.name for view in found.items] == ["s"]
+        assert one == found.items[0]
+        assert all(b'"data"' not in body for body in bodies)
 
     async def test_null_lists(self, api: Kubernetes, namespace: str) -> None:
         """A Service that leads nowhere: its slice has no endpoints."""

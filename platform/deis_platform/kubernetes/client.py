@@ -19,6 +19,7 @@ from deis_platform.kubernetes.access import Access, from_pod
 from deis_platform.kubernetes.faults import Conflict, Gone, NotFound
 from deis_platform.kubernetes.kinds import Kind
 from deis_platform.kubernetes.transport import CALL_SECONDS, JSON, Transport, open_transport
+from deis_platform.kubernetes.views import View
 from deis_platform.kubernetes.wire import Bookmark, Change, Lines, Listing, Page, change_of, decoded
 from deis_platform.retry import delays
 
@@ -62,7 +63,8 @@ class Kubernetes:
         subresource: str = "",
     ) -> T:
         """One object. Raises NotFound."""
-        body = await self._transport.call("GET", kind.path(namespace, name, subresource))
+        path = kind.path(namespace, name, subresource)
+        body = await self._transport.call("GET", path, accept=_accepted(view))
         return decoded(body, view)
 
     async def list(
@@ -90,7 +92,8 @@ class Kubernetes:
     async def _list(self, path: str, params: dict[str, str], view: type[T]) -> Listing[T]:
         items: list[T] = []
         while True:
-            page = decoded(await self._transport.call("GET", path, params), Page)
+            body = await self._transport.call("GET", path, params, accept=_accepted(view, "List"))
+            page = decoded(body, Page)
             items.extend(decoded(item, view) for item in page.items)
             if not page.metadata.continue_:
                 return Listing(items, page.metadata.resource_version)
@@ -117,7 +120,9 @@ class Kubernetes:
             "resourceVersion": version,
         }
         path, lines = kind.path(namespace), Lines()
-        async with self._transport.stream(path, params, silent=SILENT_SECONDS) as chunks:
+        async with self._transport.stream(
+            path, params, silent=SILENT_SECONDS, accept=_accepted(view)
+        ) as chunks:
             async for chunk in chunks:
                 for line in lines.feed(chunk):
                     yield change_of(line, view)
@@ -283,6 +288,13 @@ async def _access(kubeconfig: str) -> Access:
     from deis_platform.kubernetes.kubeconfig import from_file  # yaml, of no use in a pod
 
     return await from_file(Path(kubeconfig))
+
+
+def _accepted(view: object, several: str = "") -> str:
+    """Who looks at the metadata alone is sent no more: no Secret's data, for one."""
+    if view is not View:
+        return JSON
+    return f"{JSON};as=PartialObjectMetadata{several};g=meta.k8s.io;v=v1, {JSON}"
 
 
 def _selected(labels: str, fields: str) -> dict[str, str]:

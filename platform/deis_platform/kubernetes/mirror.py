@@ -5,13 +5,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-import msgspec
-
 from deis_bus.errors import Refused, Transient
 from deis_platform.kubernetes.client import Kubernetes, Object
 from deis_platform.kubernetes.kinds import Kind
 from deis_platform.kubernetes.views import View
-from deis_platform.kubernetes.wire import Bookmark, Change, without_nulls
+from deis_platform.kubernetes.wire import Bookmark, Change, fitted
 from deis_platform.logs import get_logger
 from deis_platform.races import unless
 from deis_platform.retry import delays
@@ -77,7 +75,7 @@ class Mirror(Generic[V]):
 
         For objects that this mirror selects. It is heard now, not again when the watch tells it.
         """
-        view = msgspec.convert(without_nulls(obj), self._view)
+        view = fitted(obj, self._view)
         key, known = view.metadata.key, self.items.get(view.metadata.key)
         # What is not older than the version heard last and yet unknown has been deleted since.
         if _number(view) > max(_int(self._version), _number(known)):

@@ -19,6 +19,7 @@ from deis_platform.kubernetes.faults import Busy, Unauthorized, fault_of
 from deis_platform.kubernetes.tokens import Credential, Unreadable
 
 R = TypeVar("R")
+Headers = dict[str, str]
 
 CALL_SECONDS = 15.0
 """For a whole call: connection, answer, and the pauses the API server asks for."""
@@ -60,15 +61,15 @@ class Transport:
         params: Mapping[str, str] | None = None,
         body: object = None,
         content: str = JSON,
+        accept: str = JSON,
     ) -> bytes:
         """The body of the answer. Raises Refused or Transient, after at most CALL_SECONDS."""
-        sent: dict[str, Any] = {"params": params}
-        if body is not None:
-            sent |= {"data": msgspec.json.encode(body), "headers": {"Content-Type": content}}
+        data = None if body is None else msgspec.json.encode(body)
+        named = {"Accept": accept} | ({} if body is None else {"Content-Type": content})
 
-        async def ask(headers: dict[str, str]) -> bytes:
-            everything = sent | {"headers": headers | sent.get("headers", {})}
-            async with await self._opened(self._calls, method, path, everything) as answer:
+        async def ask(who: Headers) -> bytes:
+            sent = {"params": params, "data": data, "headers": named | who}
+            async with await self._opened(self._calls, method, path, sent) as answer:
                 return await _whole(answer, MAX_BODY)
 
         with _lost("the API server is away"):
@@ -77,7 +78,7 @@ class Transport:
 
     @contextlib.asynccontextmanager
     async def stream(
-        self, path: str, params: Mapping[str, str], *, silent: float | None
+        self, path: str, params: Mapping[str, str], *, silent: float | None, accept: str = JSON
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Chunks of a body as they come; `silent` seconds without one are a fault.
 
@@ -86,8 +87,8 @@ class Transport:
         """
         limits = aiohttp.ClientTimeout(connect=CONNECT_SECONDS, sock_read=silent)
 
-        async def ask(headers: dict[str, str]) -> aiohttp.ClientResponse:
-            sent = {"params": params, "headers": headers, "timeout": limits}
+        async def ask(who: Headers) -> aiohttp.ClientResponse:
+            sent = {"params": params, "headers": {"Accept": accept} | who, "timeout": limits}
             return await self._opened(self._streams, "GET", path, sent)
 
         with _lost("the API server is away"):
@@ -100,10 +101,10 @@ class Transport:
         """A web socket of CHANNELS; the caller closes it. Raises Refused or Transient."""
         with _lost("the API server is away"):
             async with asyncio.timeout(OPEN_SECONDS):
-                return await self._as_us(lambda headers: self._upgraded(path, params, headers))
+                return await self._as_us(lambda who: self._upgraded(path, params, who))
 
     async def _upgraded(
-        self, path: str, params: Mapping[str, str], headers: dict[str, str]
+        self, path: str, params: Mapping[str, str], who: Headers
     ) -> aiohttp.ClientWebSocketResponse:
         # Without aiohttp's heartbeat: it ends a socket whose reader is slow, for the answer to its
         # ping then waits in line. The kernel's keepalive does the same work.
@@ -111,7 +112,7 @@ class Transport:
             channel: aiohttp.ClientWebSocketResponse = await self._streams.ws_connect(
                 self._way.server + path,
                 params=params,
-                headers=headers,
+                headers=who,
                 protocols=(CHANNELS,),
                 max_msg_size=MAX_FRAME,
                 **self._where,
@@ -124,7 +125,7 @@ class Transport:
             raise Refused(501, f"the API server does not speak {CHANNELS}")
         return channel
 
-    async def _as_us(self, ask: Callable[[dict[str, str]], Awaitable[R]]) -> R:
+    async def _as_us(self, ask: Callable[[Headers], Awaitable[R]]) -> R:
         """Asked with our token; once more with a newer one where it was refused."""
         try:
             held = await self._way.token.now()
@@ -233,9 +234,9 @@ async def _whole(answer: aiohttp.ClientResponse, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _headers(credential: Credential) -> dict[str, str]:
+def _headers(credential: Credential) -> Headers:
     # `identity`: a packed answer costs both sides more than the local network does.
-    headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "deis-workflow"}
+    headers = {"Accept-Encoding": "identity", "User-Agent": "deis-workflow"}
     if credential.token:
         headers["Authorization"] = f"Bearer {credential.token}"
     return headers

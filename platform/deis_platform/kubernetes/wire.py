@@ -73,12 +73,20 @@ def decoded(body: bytes | msgspec.Raw, view: type[T]) -> T:
     try:
         return _decoder(view).decode(body)
     except msgspec.MsgspecError:
-        return _converted(body, view)
+        return fitted(_plain(body), view)
 
 
-def _converted(body: bytes | msgspec.Raw, view: type[T]) -> T:
+def fitted(value: object, view: type[T]) -> T:
+    """Plain JSON values as a view. Raises Transient."""
     try:
-        return msgspec.convert(without_nulls(msgspec.json.decode(body)), view)
+        return msgspec.convert(without_nulls(value), view)
+    except (msgspec.MsgspecError, RecursionError) as fault:
+        raise Transient(f"the API server's answer cannot be read: {fault}") from None
+
+
+def _plain(body: bytes | msgspec.Raw) -> object:
+    try:
+        return msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError) as fault:
         raise Transient(f"the API server's answer cannot be read: {fault}") from None
 

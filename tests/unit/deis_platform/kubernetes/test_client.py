@@ -69,6 +69,9 @@ async def test_reading(fake: Fake, api: Kubernetes) -> None:
         "/api/v1/namespaces/blog/configmaps/a/status",
     ]
     assert {asked.token for asked in fake.asked} == {"secret-token"}
+    accepted = [asked.headers["Accept"] for asked in fake.asked]
+    assert accepted[0] == "application/json"
+    assert accepted[1].startswith("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
 
 
 async def test_a_name_is_no_path(fake: Fake, api: Kubernetes) -> None:
