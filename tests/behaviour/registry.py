@@ -39,6 +39,8 @@ class Store(Protocol):
 
     where: str
     """host:port"""
+    realm: str
+    """host:port of its token service, where that is another."""
 
     @property
     def login(self) -> dict[str, str]:
@@ -104,7 +106,8 @@ class RegistrySuite:
     @pytest.fixture
     async def registry(self, store: Store) -> AsyncIterator[Registry]:
         """Our client, allowed to speak to the store by HTTP."""
-        async with open_registry(RegistrySettings(insecure=(address(store.where),))) as registry:
+        listed = tuple(address(where) for where in (store.where, store.realm) if where)
+        async with open_registry(RegistrySettings(insecure=listed)) as registry:
             yield registry
 
     @pytest.mark.parametrize("kind", [OCI, DOCKER])

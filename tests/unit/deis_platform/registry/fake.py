@@ -35,6 +35,7 @@ class FakeRegistry:
         self.auth = ""
         self.where = ""
         self.realm = ""
+        self.token_url = ""
         """Of the token service; its own by default."""
         self.asked: list[Asked] = []
         self.open = self.most_open = 0
@@ -103,8 +104,8 @@ class FakeRegistry:
     def _challenge(self) -> str:
         if self.auth == "basic":
             return 'Basic realm="fake"'
-        realm = self.realm or f"http://{self.where}/token"
-        return f'Bearer realm="{realm}",service="fake",scope="repository:x:pull"'
+        url = self.token_url or f"http://{self.where}/token"
+        return f'Bearer realm="{url}",service="fake",scope="repository:x:pull"'
 
 
 def _basic() -> str:

@@ -242,7 +242,7 @@ class TestLogins:
     async def test_the_token_service_may_be_another_host(
         self, fake: FakeRegistry, other: FakeRegistry
     ) -> None:
-        fake.auth, fake.realm = "bearer", f"http://eve:x@{other.where}/token#x"
+        fake.auth, fake.token_url = "bearer", f"http://eve:x@{other.where}/token#x"
         async with asking(fake, other) as registry:
             assert (await registry.inspect(blog(fake), LOGIN)).ports == (8080,)
         assert [one.path for one in other.asked] == ["/token"]
@@ -293,7 +293,7 @@ class TestLogins:
     async def test_a_realm_that_is_no_place(
         self, fake: FakeRegistry, registry: Registry, realm: str
     ) -> None:
-        fake.auth, fake.realm = "bearer", realm
+        fake.auth, fake.token_url = "bearer", realm
         fault = await refused(registry, blog(fake))
         assert fault.kind == "nonsense"
         assert "names a token service" in fault.detail

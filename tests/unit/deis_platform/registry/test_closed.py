@@ -156,7 +156,7 @@ async def test_a_redirect_to_this_machine_is_not_followed(
 async def test_a_token_service_on_this_machine_is_not_asked(
     fake: FakeRegistry, listener: Listener
 ) -> None:
-    fake.auth, fake.realm = "bearer", f"http://127.0.0.1:{listener.port}/token"
+    fake.auth, fake.token_url = "bearer", f"http://127.0.0.1:{listener.port}/token"
     async with asking(fake.where) as registry:
         login = {"username": "ada", "password": "hunter2"}
         assert CLOSED in (await refusal(registry, f"{fake.where}/blog:v1", login)).detail
