@@ -31,11 +31,12 @@ fmt: setup ## format the code and sort its imports
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-lint: setup ## ruff, its formatter, mypy and the import contracts
+lint: setup ## ruff, its formatter, mypy, the import contracts, and the chart with helm
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(PYTHON_IN_VENV) scripts/chart.py
 
 tools: ## name missing tools of the machine (with CI=true: fail)
 	@scripts/tools

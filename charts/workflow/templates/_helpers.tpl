@@ -198,6 +198,9 @@ readinessProbe:
 {{- end }}
 {{- end }}
 
+{{- /* Conditions by name: text where they hold. */}}
+{{- define "workflow.always" -}}yes{{- end }}
+
 {{- define "workflow.natsHere" -}}
 {{- if eq .Values.global.natsLocation "on-cluster" }}yes{{ end }}
 {{- end }}
