@@ -80,7 +80,7 @@ class Kubernetes:
 
         Where the pages become too old before the last one is read, in one answer instead.
         """
-        path, params = kind.path(namespace), _selected(labels, fields)
+        path, params = kind.all_path(namespace), _selected(labels, fields)
         try:
             return await self._list(path, params | {"limit": str(PAGE)}, view)
         except Gone:
@@ -119,7 +119,7 @@ class Kubernetes:
             "timeoutSeconds": str(WATCH_SECONDS),
             "resourceVersion": version,
         }
-        path, lines = kind.path(namespace), Lines()
+        path, lines = kind.all_path(namespace), Lines()
         async with self._transport.stream(
             path, params, silent=SILENT_SECONDS, accept=_accepted(view)
         ) as chunks:
@@ -138,7 +138,7 @@ class Kubernetes:
 
     async def create(self, obj: Object, *, manager: str = MANAGER) -> Object:
         """Make it. Raises Conflict of kind `exists`, NotFound for a missing namespace, Refused."""
-        path = kinds.of(obj).path(str(obj["metadata"].get("namespace", "")))
+        path = kinds.of(obj).all_path(str(obj["metadata"].get("namespace", "")))
         return await self._write("POST", path, {"fieldManager": manager}, obj)
 
     async def patch(

@@ -3,6 +3,8 @@
 from typing import NamedTuple
 from urllib.parse import quote
 
+from deis_bus.errors import Refused
+
 
 class Kind(NamedTuple):
     """One kind of object."""
@@ -12,18 +14,29 @@ class Kind(NamedTuple):
     plural: str
     namespaced: bool = True
 
-    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The path of one object, or of all of them in a namespace (empty: in all)."""
+    def all_path(self, namespace: str = "") -> str:
+        """Where all of them in a namespace are (empty: in all). Raises Refused as below."""
         root = "/api" if self.api_version == "v1" else "/apis"
-        words = [root, self.api_version]
-        if self.namespaced and namespace:
-            words += ["namespaces", quote(namespace, safe="")]
-        words.append(self.plural)
-        if name:
-            words.append(quote(name, safe=""))
-        if subresource:
-            words.append(subresource)
-        return "/".join(words)
+        within = f"/namespaces/{_segment(namespace)}" if self.namespaced and namespace else ""
+        return f"{root}/{self.api_version}{within}/{self.plural}"
+
+    def path(self, namespace: str, name: str, subresource: str = "") -> str:
+        """Where one object is, or a part of it.
+
+        Raises Refused for a name that would lead elsewhere: without one a DELETE would mean all
+        objects of the namespace.
+        """
+        if self.namespaced:
+            _segment(namespace)
+        path = f"{self.all_path(namespace)}/{_segment(name)}"
+        return f"{path}/{subresource}" if subresource else path
+
+
+def _segment(name: str) -> str:
+    """Fit for a path: the API server itself refuses these names (`IsValidPathSegmentName`)."""
+    if name in ("", ".", "..") or "/" in name or "%" in name:
+        raise Refused(400, f"{name!r} is no name of an object", "invalid")
+    return quote(name, safe="")
 
 
 NAMESPACE = Kind("v1", "Namespace", "namespaces", namespaced=False)

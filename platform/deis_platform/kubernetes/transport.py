@@ -6,6 +6,7 @@ minutes, and a hundred followed builds must not starve a write.
 
 import asyncio
 import contextlib
+import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -193,7 +194,8 @@ async def _patiently(
         try:
             return await ask()
         except Busy as busy:
-            pause = max(busy.seconds, MIN_PAUSE)
+            # All who were sent away at once shall not come back at once.
+            pause = max(busy.seconds, MIN_PAUSE) * random.uniform(1, 1.25)  # noqa: S311
             late = clock.time() + pause >= (limit.when() or 0)
             if late or (method == "POST" and busy.status != 429):
                 raise

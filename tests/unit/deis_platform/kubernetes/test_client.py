@@ -74,12 +74,33 @@ async def test_reading(fake: Fake, api: Kubernetes) -> None:
     assert accepted[1].startswith("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
 
 
-async def test_a_name_is_no_path(fake: Fake, api: Kubernetes) -> None:
+@pytest.mark.parametrize("name", ["", ".", "..", "../../secrets/x", "%2e%2e"])
+async def test_a_name_that_leads_elsewhere_is_not_asked_for(
+    fake: Fake, api: Kubernetes, name: str
+) -> None:
+    """A DELETE without a name would be one of all objects."""
+    for refused in (
+        api.delete(MAP, name, "blog"),
+        api.delete(MAP, "a", name),
+        api.get(MAP, name, "blog", view=dict),
+        api.patch(MAP, name, "blog", {}),
+        api.apply(obj(name, 1)),
+        api.attach(name, "blog", container="c", tty=False),
+        anext(api.logs(name, "blog")),
+    ):
+        with pytest.raises(Refused, match="no name"):
+            await refused
+    assert fake.asked == []
+
+
+async def test_a_name_is_quoted(fake: Fake, api: Kubernetes) -> None:
     fake.will(refusal(404))
     with pytest.raises(NotFound):
-        await api.get(MAP, "../../secrets/x?y", "blog", view=dict)
-    assert fake.asked[0].path == "/api/v1/namespaces/blog/configmaps/../../secrets/x?y"
-    assert fake.asked[0].query == {}
+        await api.get(MAP, "x?y=1&z#", "blog", view=dict)
+    assert (fake.asked[0].path, fake.asked[0].query) == (
+        "/api/v1/namespaces/blog/configmaps/x?y=1&z#",
+        {},
+    )
 
 
 async def test_writing(fake: Fake, api: Kubernetes) -> None:
