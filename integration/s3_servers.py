@@ -64,6 +64,8 @@ class RunningS3(msgspec.Struct, frozen=True):
     guest: Keys
     """On SeaweedFS: may use the bucket, and make none."""
     server: Server
+    folder: Path
+    """Where it keeps its data."""
 
     def settings(self, prefix: str = "", **changes: Any) -> ObjectsSettings:
         """Of a store below a prefix of the bucket."""
@@ -196,7 +198,9 @@ async def s3_server(kind: Kind, folder: Path) -> AsyncIterator[RunningS3]:
         _tidied(program),
         serving(program, keeper, folder) as server,
     ):
-        running = RunningS3(f"http://{HOST}:{program.port}", owner, guest, server)
+        running = RunningS3(
+            f"http://{HOST}:{program.port}", owner, guest, server, folder / kind.name
+        )
         await until(lambda: _usable(running), "a bucket to write to")
         yield running
 

@@ -31,9 +31,8 @@ def parts(count: int) -> AsyncIterator[bytes]:
 
 async def uploads(store: S3Store, key: str = "") -> list[str]:
     """What was begun below the store's prefix and not ended, as the server knows it."""
-    pages = store._bucket.pages("list_multipart_uploads")
-    names = [entry["Key"] async for page in pages for entry in page.get("Uploads", ())]
-    return [name for name in names if name.startswith(store._prefix + key)]
+    names = [upload["Key"].removeprefix(store._prefix) async for upload in store.uploads()]
+    return [name for name in names if name.startswith(key)]
 
 
 class S3Suite(ObjectsSuite):

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,6 +34,8 @@ CALLS = 16
 STALE_SECONDS = 24 * 3600.0
 """Longer than any upload."""
 GIVE_UP_SECONDS = 10.0
+PATIENCE = 4
+"""Times the silence that one answer may take: room for three attempts, or for a slow part."""
 
 
 @asynccontextmanager
@@ -47,7 +49,8 @@ async def open_s3(
     """
     async with s3_client(settings, WRITES + READS + CALLS) as client:
         make_in = settings.s3_region if prepare else None
-        store = S3Store(Bucket(client, bucket, make_in), prefix)
+        seconds = PATIENCE * settings.s3_seconds
+        store = S3Store(Bucket(client, bucket, seconds, make_in), prefix)
         preparing = asyncio.create_task(store.prepare()) if prepare else None
         try:
             yield store
@@ -87,17 +90,19 @@ class S3Store:
         parts take room that no list shows. Gives how many."""
         limit = datetime.now(UTC) - timedelta(seconds=older_than)
         ended = 0
-        try:
-            async for upload in self._entries("list_multipart_uploads", "Uploads", self._prefix):
-                if upload["Initiated"] <= limit:
-                    which = {name: upload[name] for name in ("Key", "UploadId")}
+        async for upload in self.uploads():
+            if upload["Initiated"] <= limit:
+                which = {name: upload[name] for name in ("Key", "UploadId")}
+                with _no_such_upload():  # ended by somebody else meanwhile
                     await self._bucket.call("abort_multipart_upload", **which)
                     ended += 1
-        except Refusal as fault:
-            # Ended by somebody else meanwhile; some servers also say so where there is none.
-            if fault.code != "NoSuchUpload":
-                raise
         return ended
+
+    async def uploads(self) -> AsyncIterator[dict[str, Any]]:
+        """What was begun in parts and is neither ended nor given up, as the server tells it."""
+        with _no_such_upload():  # said by rclone where there never was one
+            async for upload in self._entries("list_multipart_uploads", "Uploads", self._prefix):
+                yield upload
 
     async def put(
         self, key: str, chunks: AsyncIterator[bytes], *, max_bytes: int = 0
@@ -255,6 +260,15 @@ async def _read(body: Any) -> AsyncIterator[bytes]:
         if not chunk:
             return
         yield chunk
+
+
+@contextlib.contextmanager
+def _no_such_upload() -> Iterator[None]:
+    try:
+        yield
+    except Refusal as fault:
+        if fault.code != "NoSuchUpload":
+            raise
 
 
 def _info(key: str, answer: dict[str, Any]) -> ObjectInfo:

@@ -20,12 +20,15 @@ class NoBucket(Transient):
 class Bucket:
     """Requests to a bucket through a client of aiobotocore, with the port's errors.
 
-    `make_in` is the region in which an absent bucket is made; None: it is not.
+    Each ends within `seconds`, repeats included: the client's own limits are for reading only, and
+    a server that takes no more of a body would hold it up for ever. `make_in` is the region in
+    which an absent bucket is made; None: it is not.
     """
 
-    def __init__(self, client: Any, name: str, make_in: str | None) -> None:
+    def __init__(self, client: Any, name: str, seconds: float, make_in: str | None) -> None:
         self._client = client
         self._name = name
+        self._seconds = seconds
         self._make_in = make_in
         self._found = make_in is None
         self._finding = asyncio.Lock()
@@ -34,15 +37,19 @@ class Bucket:
         """The answer. Raises Transient, and NoObject where what may be `absent` is named."""
         await self.find()
         with mapped(absent):
-            return await getattr(self._client, operation)(Bucket=self._name, **fields)
+            return await self._ask(operation, **fields)
 
     async def pages(self, operation: str, **fields: Any) -> AsyncIterator[dict[str, Any]]:
         """The answers, each asked for when it is wanted. Raises Transient."""
         await self.find()
-        with mapped():
-            paginator = self._client.get_paginator(operation)
-            async for page in paginator.paginate(Bucket=self._name, **fields):
-                yield page
+        pages = aiter(self._client.get_paginator(operation).paginate(Bucket=self._name, **fields))
+        while True:
+            with mapped():
+                async with asyncio.timeout(self._seconds):
+                    page = await anext(pages, None)
+            if page is None:
+                return
+            yield page
 
     async def find(self) -> None:
         """Look for the bucket until it was found once. Raises Transient."""
@@ -60,7 +67,7 @@ class Bucket:
         """Raises NoBucket, or another Transient when the store does not say."""
         try:
             with mapped(absent=self._name):
-                await self._client.head_bucket(Bucket=self._name)
+                await self._ask("head_bucket")
         except NoObject:
             raise NoBucket(f"the object store has no bucket {self._name}") from None
         except Refusal as fault:
@@ -68,13 +75,17 @@ class Bucket:
             if fault.status != FORBIDDEN:
                 raise
 
+    async def _ask(self, operation: str, **fields: Any) -> Any:
+        async with asyncio.timeout(self._seconds):
+            return await getattr(self._client, operation)(Bucket=self._name, **fields)
+
     async def _make(self) -> None:
         fields = {}
         if self._make_in != HOME_REGION:
             fields = {"CreateBucketConfiguration": {"LocationConstraint": self._make_in}}
         try:
             with mapped():
-                await self._client.create_bucket(Bucket=self._name, **fields)
+                await self._ask("create_bucket", **fields)
         except Refusal as fault:
             if fault.code not in _THERE:  # another service was faster
                 raise NoBucket(
