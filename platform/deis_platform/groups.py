@@ -1,7 +1,7 @@
 """The groups of settings that services share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import msgspec
@@ -189,6 +189,7 @@ class RegistrySettings:
 class RuntimeSettings:
     """Where applications and builds run (DESIGN 6)."""
 
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
     kind: str = env("DEIS_RUNTIME", "local", parse=one_of(*RUNTIMES), help="local or kubernetes")
     build_namespace: str = env(
         "DEIS_BUILD_NAMESPACE", "deis-builds", help="namespace of build pods"
