@@ -27,7 +27,7 @@ from deis_platform.registry.visit import Visit
 KNOWN = 512
 MAX_FACTS_BYTES = 4096
 """Larger ones are not kept; an image may have a start command of megabytes."""
-AT_ONCE = 8
+AT_ONCE = 16
 """Inspections; each may hold a body of 4 MB. More of them wait, within their time limit."""
 
 

@@ -32,11 +32,7 @@ CONNECTIONS = 32
 HEADERS = {"User-Agent": "deis-workflow", "Accept-Encoding": "identity"}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BUSY = 429
-_NO_SUCH_NAME = frozenset(
-    number
-    for number in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
-    if number is not None
-)
+_NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
 class Limits(NamedTuple):
@@ -178,7 +174,9 @@ def _session(
     tls: ssl.SSLContext, timeout: aiohttp.ClientTimeout, **options: Any
 ) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=tls, limit=CONNECTIONS, **options),
+        connector=aiohttp.TCPConnector(
+            ssl=tls, limit=CONNECTIONS, resolver=aiohttp.ThreadedResolver(), **options
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=HEADERS,
         timeout=timeout,
@@ -230,6 +228,8 @@ def _fault_of(fault: Exception, host: str) -> Refused | Transient:
         return faults.unreachable(host, "its certificate is not trusted")
     if isinstance(fault, aiohttp.InvalidURL):
         return faults.nonsense(host, "it sends an address that is no URL")
+    if isinstance(fault, aiohttp.ClientResponseError):
+        return faults.nonsense(host, "it does not speak HTTP")
     cause = fault.os_error if isinstance(fault, aiohttp.ClientConnectorError) else fault
     if isinstance(cause, ForbiddenAddress):
         return faults.unreachable(host, "it is at an address that is closed to images")

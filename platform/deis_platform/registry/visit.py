@@ -81,10 +81,12 @@ class Visit:
             {"Authorization": self._login} if self._login else {},
             redirects=0,
         )
-        if answer.status == 400:  # some say so of a wrong password
-            raise self._fault(401)
+        if answer.status in (400, 401, 403):  # some say 400 of a wrong password
+            raise self._fault(403 if answer.status == 403 else 401)
+        if answer.status == 429:
+            raise self._fault(429)
         if answer.status != 200:
-            raise self._fault(answer.status)
+            raise self._nonsense(f"its token service answers {answer.status}")
         try:
             told = manifests.decoded(answer.body, _Token)
         except manifests.Unusable:

@@ -131,14 +131,14 @@ class TestWhatIsKnown:
             await go.wait()
             return web.Response(status=404)
 
-        fake.will(*[wait] * 20)
-        calls = [asyncio.create_task(refusal(registry, blog(fake))) for _ in range(20)]
+        fake.will(*[wait] * 40)
+        calls = [asyncio.create_task(refusal(registry, blog(fake))) for _ in range(40)]
         for _ in range(client.AT_ONCE):
             await asked.acquire()
         go.set()
         assert {fault.kind for fault in await asyncio.gather(*calls)} == {"absent"}
         assert fake.most_open == client.AT_ONCE
-        assert len(fake.asked) == 20
+        assert len(fake.asked) == 40
 
 
 class TestAttempts:
@@ -269,6 +269,14 @@ class TestLogins:
         fault = await refused(registry, blog(fake))
         assert fault.kind == "denied"
         assert words in fault.detail
+
+    @pytest.mark.parametrize(("status", "kind"), [(404, "nonsense"), (429, "limited")])
+    async def test_a_token_service_that_gives_no_token(
+        self, fake: FakeRegistry, registry: Registry, status: int, kind: str
+    ) -> None:
+        fake.auth = "bearer"
+        fake.will(*[answer(status, body=b"hunter2")] * 3, of="/token")
+        assert (await refused(registry, blog(fake))).kind == kind
 
     async def test_a_token_service_that_is_away(
         self, fake: FakeRegistry, registry: Registry
@@ -447,6 +455,12 @@ class TestContent:
     ) -> None:
         fake.will(answer(status, body=b"" if status == 204 else b"ada:hunter2"))
         assert (await refused(registry, blog(fake))).kind == "nonsense"
+
+    async def test_a_header_without_end(self, fake: FakeRegistry, registry: Registry) -> None:
+        fake.will(answer(X_Long="x" * 20_000))
+        fault = await refused(registry, blog(fake))
+        assert fault.kind == "nonsense"
+        assert "does not speak HTTP" in fault.detail
 
     async def test_no_right_to_a_blob(self, fake: FakeRegistry, registry: Registry) -> None:
         fake.will(answer(403), of="/blobs/")

@@ -1,7 +1,7 @@
 """Names of images: what they mean, and what is none."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -74,6 +74,7 @@ def test_a_name_keeps_its_parts(
 
 
 @given(st.text(max_size=80) | st.text("aA0.:/@_-%?#[]\\ \n~", max_size=40))
+@example("[2001:db8::1]:5000/blog:v1")
 def test_what_passes_is_itself_in_a_url(image: str) -> None:
     try:
         found = parse(image)
