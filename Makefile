@@ -51,6 +51,7 @@ test: setup tools ## all of them: what the README and CI call
 	@$(PYTEST) -n $(WORKERS) $(QUICK) tests integration
 
 test-kubernetes: setup tools ## tests on a real node, or on the cluster of $KUBECONFIG (root)
+	@$(HERE) $(PYTHON_IN_VENV) -m integration.cluster prepare
 	@$(PYTEST) -m "kubernetes and not soak" integration/kubernetes
 
 cluster-up: setup ## a Kubernetes node on this machine, for 3 hours at most (root)

@@ -1,4 +1,8 @@
-"""`python -m integration.cluster up|down|status`; `watch` and `attend` are the node's own."""
+"""`python -m integration.cluster up|down|status|prepare`.
+
+`prepare` fetches and builds what a node is made of (minutes, the first time), so that a later
+`up` takes seconds. `watch` and `attend` are the node's own processes.
+"""
 
 import argparse
 import asyncio
@@ -16,13 +20,16 @@ _HOUR = 3600.0
 def main() -> int:
     """Do what is asked; 1 on a fault, and for `status` when there is no node."""
     parser = argparse.ArgumentParser(prog="python -m integration.cluster", description=__doc__)
-    parser.add_argument("verb", choices=("up", "down", "status", "watch", "attend"))
+    parser.add_argument("verb", choices=("up", "down", "status", "prepare", "watch", "attend"))
     parser.add_argument("--owner", type=int, help="the node ends when this process does")
     parser.add_argument("--hours", type=float, default=node.OWNED_SECONDS / _HOUR)
     asked = parser.parse_args()
     try:
         if asked.verb == "up":
             node.up(asked.owner, asked.hours * _HOUR)
+        elif asked.verb == "prepare":
+            node.prepare()
+            return 0
         elif asked.verb == "watch":
             watchdog.watch(node_layout())
             return 0

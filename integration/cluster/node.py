@@ -24,7 +24,7 @@ from integration.cluster.layout import (
 )
 from integration.cluster.locks import node_lock
 from integration.cluster.programs import ROOT, Programs, ourselves
-from integration.cluster.start import bring_up
+from integration.cluster.start import bring_up, parts
 from integration.cluster.state import load
 
 OWNED_SECONDS = 3 * 3600.0
@@ -117,12 +117,24 @@ class Node:
         return inside(self.own.net, argv)
 
 
+def prepare() -> None:
+    """Have everything that a node is made of; of a cluster that is there, only its clients."""
+    if "KUBECONFIG" in os.environ:
+        built_programs(_say)
+    else:
+        parts(_say)
+
+
+def _say(line: str) -> None:
+    print(f"cluster: {line}", flush=True)
+
+
 def up(owner: int | None, seconds: float) -> None:
     """Bring the node up unless it is; whoever finds one leaves its owner as it is."""
     layout = node_layout()
     with node_lock():
         if not is_up(layout):
-            bring_up(layout, owner=owner, seconds=seconds, say=lambda line: print(line, flush=True))
+            bring_up(layout, owner=owner, seconds=seconds, say=_say)
 
 
 def down() -> bool:

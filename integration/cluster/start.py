@@ -38,10 +38,7 @@ def bring_up(
 
     Leftovers of an earlier one are removed first. Raises ClusterError, and leaves nothing then.
     """
-    _check_machine()
-    debian.install(say)
-    binaries = built_programs(say)
-    archive = image.base_image(say)
+    binaries, archive = parts(say)
     if load(layout) is not None:
         say("cleaning up what an earlier node left")
         clean(layout)
@@ -65,6 +62,16 @@ def bring_up(
         raise
     state.ready = True
     state.save(layout)
+
+
+def parts(say: Callable[[str], None]) -> tuple[Path, Path]:
+    """What a node is made of: the folder of its programs, the archive of the base image.
+
+    What is missing is fetched and built. Raises ClusterError.
+    """
+    _check_machine()
+    debian.install(say)
+    return built_programs(say), image.base_image(say)
 
 
 def _check_machine() -> None:
