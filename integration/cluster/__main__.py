@@ -22,11 +22,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m integration.cluster", description=__doc__)
     parser.add_argument("verb", choices=("up", "down", "status", "prepare", "watch", "attend"))
     parser.add_argument("--owner", type=int, help="the node ends when this process does")
-    parser.add_argument("--hours", type=float, default=node.OWNED_SECONDS / _HOUR)
+    parser.add_argument("--hours", type=float, help="how long the node may stay up")
     asked = parser.parse_args()
     try:
         if asked.verb == "up":
-            node.up(asked.owner, asked.hours * _HOUR)
+            node.up(asked.owner, asked.hours and asked.hours * _HOUR)
         elif asked.verb == "prepare":
             node.prepare()
             return 0

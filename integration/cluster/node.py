@@ -27,8 +27,10 @@ from integration.cluster.programs import ROOT, Programs, ourselves
 from integration.cluster.start import bring_up, parts
 from integration.cluster.state import load
 
-OWNED_SECONDS = 3 * 3600.0
-_UP_SECONDS = 4 * 3600.0
+UP_SECONDS = 3 * 3600.0
+"""How long a node stays that belongs to nobody; an owner's may stay longer."""
+OWNED_SECONDS = 12 * 3600.0
+_START_SECONDS = 2 * 3600.0
 _PUSH_SECONDS = 300.0
 
 
@@ -129,8 +131,10 @@ def _say(line: str) -> None:
     print(f"cluster: {line}", flush=True)
 
 
-def up(owner: int | None, seconds: float) -> None:
-    """Bring the node up unless it is; whoever finds one leaves its owner as it is."""
+def up(owner: int | None = None, seconds: float | None = None) -> None:
+    """Bring the node up unless it is; whoever finds one leaves its owner and its limit be."""
+    if seconds is None:
+        seconds = UP_SECONDS if owner is None else OWNED_SECONDS
     layout = node_layout()
     with node_lock():
         if not is_up(layout):
@@ -144,9 +148,11 @@ def down() -> bool:
 
 
 def is_up(layout: Layout) -> bool:
-    """Whether all of the node's programs run."""
+    """Whether a node came up and was not ended; tests may have ended programs of it meanwhile."""
     state = load(layout)
-    return state is not None and state.ready and all(one.alive() for one in state.programs.values())
+    if state is None or not state.ready or state.watchdog is None:
+        return False
+    return state.watchdog.alive()  # not after a restart of the machine
 
 
 @contextmanager
@@ -173,5 +179,5 @@ def running_node() -> Iterator[Node]:
 def _start_for(owner: int) -> None:
     argv = [*ourselves("up"), "--owner", str(owner)]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    if subprocess.run(argv, env=env, timeout=_UP_SECONDS, check=False).returncode:
+    if subprocess.run(argv, env=env, timeout=_START_SECONDS, check=False).returncode:
         raise ClusterError("the test node did not come up; it said why above")
