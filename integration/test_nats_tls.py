@@ -39,6 +39,7 @@ class Files:
         """`deis-platform nats-configuration`; its exit code."""
         words = ["--passwords", self.passwords, "--tls", self.tls, "--store", self.folder / "store"]
         words += ["--listen", f"127.0.0.1:{self.port}", "--output", self.folder / "nats.conf"]
+        words += ["--monitor", f"127.0.0.1:{free_port()}"]
         with pytest.raises(SystemExit) as end:
             main(["nats-configuration", *map(str, words), *more])
         return int(str(end.value.code))

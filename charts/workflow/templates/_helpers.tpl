@@ -409,3 +409,12 @@ volumeClaimTemplates:
 {{- end }}
 {{- toYaml (concat $closed .Values.builds.egress.deny | uniq) }}
 {{- end }}
+
+{{- define "workflow.natsProbe" -}}
+{{- $program := `import socket, sys
+with socket.create_connection(("127.0.0.1", 8222), 4) as link:
+    link.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+    sys.exit(b" 200 " not in link.recv(100))
+` -}}
+{{ list "python3" "-ISE" "-c" $program | toJson }}
+{{- end }}

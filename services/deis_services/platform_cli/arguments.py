@@ -58,6 +58,9 @@ def _nats_configuration(commands: Commands) -> None:
     command.add_argument("--store", required=True, help="folder of the streams")
     command.add_argument("--store-limit", default="8GB", help="size of all streams (8GB)")
     command.add_argument("--listen", default="0.0.0.0:4222", help="address (0.0.0.0:4222)")
+    command.add_argument(
+        "--monitor", default="127.0.0.1:8222", help="where it tells its health (127.0.0.1:8222)"
+    )
     command.add_argument("--output", required=True, help="file to write, mode 0600")
     command.set_defaults(run=_write_nats_configuration)
 

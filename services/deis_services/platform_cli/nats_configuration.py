@@ -14,10 +14,10 @@ from deis_platform.embedded.nats import MEMORY_BYTES, PAYLOAD_BYTES, PENDING_BYT
 from deis_platform.settings import size
 from deis_services.platform_cli.screen import complain
 
-LISTEN = "0.0.0.0:4222"
 TEMPLATE = """\
 server_name: deis-nats
 listen: {listen}
+http: {monitor}
 max_payload: {payload}
 max_pending: {pending}
 max_control_line: 16KB
@@ -39,10 +39,7 @@ jetstream {{
 def run(asked: argparse.Namespace) -> int:
     """Write the file, mode 0600; the exit code: 1 where a password is missing, 2 for a wrong size."""
     try:
-        limit = size(asked.store_limit)
-        text = configuration(
-            Path(asked.passwords), Path(asked.tls), Path(asked.store), limit, asked.listen
-        )
+        text = configuration(asked, size(asked.store_limit))
         write(Path(asked.output), text)
     except ValueError as fault:
         complain(f"--store-limit: {fault}")
@@ -53,19 +50,18 @@ def run(asked: argparse.Namespace) -> int:
     return 0
 
 
-def configuration(
-    passwords: Path, tls: Path, store: Path, store_bytes: int, listen: str = LISTEN
-) -> str:
+def configuration(asked: argparse.Namespace, store_bytes: int) -> str:
     """The server's configuration. `passwords` holds a file for each user, `tls` a certificate and
     its key as Kubernetes names them. Raises OSError for a missing password."""
-    words = {name: (passwords / name).read_text(encoding="utf-8").strip() for name in SERVICES}
+    words = {name: Path(asked.passwords, name).read_text("utf-8").strip() for name in SERVICES}
     return TEMPLATE.format(
-        listen=json.dumps(listen),
+        listen=json.dumps(asked.listen),
+        monitor=json.dumps(asked.monitor),
         payload=PAYLOAD_BYTES,
         pending=PENDING_BYTES,
-        certificate=json.dumps(str(tls / "tls.crt")),
-        key=json.dumps(str(tls / "tls.key")),
-        store=json.dumps(str(store)),
+        certificate=json.dumps(f"{asked.tls}/tls.crt"),
+        key=json.dumps(f"{asked.tls}/tls.key"),
+        store=json.dumps(asked.store),
         store_bytes=store_bytes,
         memory=MEMORY_BYTES,
         users=authorization(words),
