@@ -26,6 +26,8 @@ CALL_SECONDS = 15.0
 """For a whole call: connection, answer, and the pauses the API server asks for."""
 OPEN_SECONDS = 15.0
 CONNECT_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
+"""For the other end of a web socket to say goodbye."""
 CALLS = 64
 """Connections at once; more calls wait for one, within their time."""
 STREAMS = 1024
@@ -116,6 +118,7 @@ class Transport:
                 headers=who,
                 protocols=(CHANNELS,),
                 max_msg_size=MAX_FRAME,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
                 **self._where,
             )
         except aiohttp.WSServerHandshakeError as fault:

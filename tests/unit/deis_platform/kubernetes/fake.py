@@ -19,6 +19,9 @@ from deis_platform.kubernetes.transport import open_transport
 
 Step = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+PATIENCE = 20.0
+"""Seconds after which a test that waits in vain has failed."""
+
 
 class Asked(NamedTuple):
     """A request, once its body was read."""
@@ -53,7 +56,7 @@ class Fake:
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait until it holds; looked at when a request begins or ends."""
-        async with self._changed:
+        async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(true)
 
     async def until_asked(self, count: int) -> None:

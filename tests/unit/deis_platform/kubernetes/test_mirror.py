@@ -22,6 +22,7 @@ from deis_platform.kubernetes import (
     kinds,
 )
 from tests.unit.deis_platform.kubernetes.fake import (
+    PATIENCE,
     Fake,
     bookmark,
     cut,
@@ -50,9 +51,10 @@ class Said:
 
     async def until(self, count: int) -> None:
         """Wait for that many, all told."""
-        while len(self.all) < count:
-            self._more.clear()
-            await self._more.wait()
+        async with asyncio.timeout(PATIENCE):
+            while len(self.all) < count:
+                self._more.clear()
+                await self._more.wait()
 
 
 class Pauses:
@@ -99,8 +101,8 @@ async def test_lists_then_follows(fake: Fake, api: Kubernetes) -> None:
     )  # fmt: skip
     mirror, said = mirrored(api, namespace="blog", labels="heritage=deis", fields="a=b")
     async with running(mirror):
-        await mirror.synced.wait()
         await said.until(5)
+        assert mirror.synced.is_set()
     assert said.all == [
         ("blog/a", "", "1"),
         ("blog/b", "", "2"),
