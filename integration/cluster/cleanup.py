@@ -12,11 +12,10 @@ import signal
 import time
 from pathlib import Path
 
-from integration.cluster import machine
-from integration.cluster.commands import run
+from integration.cluster import machine, network
 from integration.cluster.errors import ClusterError
 from integration.cluster.kubelet import hierarchies
-from integration.cluster.layout import CGROUP, HOST_LINK, Layout
+from integration.cluster.layout import CGROUP, Layout
 from integration.cluster.mounts import unmount
 from integration.cluster.state import State, load, pids
 
@@ -32,9 +31,7 @@ def clean(layout: Layout) -> bool:
     _end_watchdog(state)
     _end_processes(layout)
     unmount(layout.folder)
-    if Path("/sys/class/net", HOST_LINK).exists():
-        # Its routes go with it; it may go by itself meanwhile, as its namespace has just ended.
-        run("ip", "link", "delete", HOST_LINK, check=False)
+    network.part()
     _remove_cgroups()
     machine.remove_folders(state.folders)
     machine.restore_sysctls(state.sysctls)

@@ -27,13 +27,25 @@ RANGES = (OUTSIDE, SERVICES, PODS)
 
 def check_free() -> None:
     """Raises ClusterError when something else uses the node's ranges or its link's name."""
-    if Path("/sys/class/net", HOST_LINK).exists():
+    if is_joined():
         raise ClusterError(f"there is a network link {HOST_LINK} of another node: end that first")
     for route in json.loads(run("ip", "-json", "route", "show", "table", "all").stdout):
         if taken := _overlap(str(route["dst"])):
             raise ClusterError(
                 f"this machine has a route to {route['dst']}: the node needs {taken}"
             )
+
+
+def is_joined() -> bool:
+    """Whether the host's end of the pair is there."""
+    return run("ip", "link", "show", HOST_LINK, check=False).returncode == 0
+
+
+def part() -> None:
+    """Take the pair away, and the host's routes with it."""
+    if is_joined():
+        # It may go by itself meanwhile, when its namespace has just ended.
+        run("ip", "link", "delete", HOST_LINK, check=False)
 
 
 def _overlap(destination: str) -> str:

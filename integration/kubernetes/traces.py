@@ -5,11 +5,11 @@ from pathlib import Path
 
 import psutil
 
-from integration.cluster import machine
+from integration.cluster import machine, network
 from integration.cluster.binaries import programs
 from integration.cluster.commands import run
 from integration.cluster.kubelet import hierarchies
-from integration.cluster.layout import CGROUP, HOST_LINK, Layout
+from integration.cluster.layout import CGROUP, Layout
 
 LISTED = (*machine.FOLDERS, "/run/netns", "/usr/libexec/kubernetes", "/etc/cni", "/opt/cni")
 
@@ -44,7 +44,7 @@ def traces() -> Traces:
 
 def remains(layout: Layout) -> list[str]:
     """What there still is of the node itself: [] after its end, and never while it is up."""
-    found = [f"link {HOST_LINK}"] if Path("/sys/class/net", HOST_LINK).exists() else []
+    found = ["link"] if network.is_joined() else []
     found += [f"cgroup {path}" for path in hierarchies() if (path / CGROUP).exists()]
     folder = str(layout.folder)
     mounted = Path("/proc/self/mounts").read_text().splitlines()
