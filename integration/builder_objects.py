@@ -49,7 +49,7 @@ def archive(files: dict[str, str | bytes]) -> bytes:
 
 
 @contextmanager
-def objects() -> Iterator[Objects]:
+def objects(host: str = "127.0.0.1") -> Iterator[Objects]:
     """A store that serves until the block ends."""
     store = Objects()
 
@@ -94,7 +94,7 @@ def objects() -> Iterator[Objects]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer((host, 0), Handler) as server:
         store.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
