@@ -15,6 +15,7 @@ from deis_platform.kubernetes import (
     Conflict,
     Forbidden,
     Gone,
+    Kind,
     Kubernetes,
     NotFound,
     View,
@@ -255,6 +256,27 @@ async def test_pages_compacted_meanwhile(
     names = [view.metadata.name for view in found.items]
     assert names == ["later", *(f"m{number}" for number in range(5))]
     assert asked[-1] == {}  # all of it in one answer, after the 410
+
+
+@pytest.mark.parametrize("kind", kinds.ALL, ids=lambda kind: kind.plural)
+async def test_every_kind_as_a_view_and_as_a_dict(
+    api: Kubernetes, namespace: str, kind: Kind
+) -> None:
+    """In a namespace where nobody else writes; of Nodes and Namespaces what does not change."""
+    views = await api.list(kind, namespace, view=View)
+    dicts = await api.list(kind, namespace, view=dict)
+    if kind.namespaced:
+        assert int(dicts.version) >= int(views.version) > 0
+    names = {one["metadata"]["name"] for one in dicts.items}
+    if kind is kinds.NAMESPACE:
+        assert names >= {"default", namespace}
+    both = {view.metadata.name: view for view in views.items if view.metadata.name in names}
+    for one in dicts.items:
+        meta = one["metadata"]
+        if meta["name"] in both:
+            view = both[meta["name"]].metadata
+            assert (view.uid, view.creation_timestamp) == (meta["uid"], meta["creationTimestamp"])
+            assert view.namespace == meta.get("namespace", "")
 
 
 async def test_the_metadata_of_a_secret_comes_without_its_data(

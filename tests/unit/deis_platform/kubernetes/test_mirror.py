@@ -21,6 +21,7 @@ from deis_platform.kubernetes import (
     View,
     kinds,
 )
+from deis_platform.kubernetes import mirror as mirrors
 from tests.unit.deis_platform.kubernetes.fake import (
     PATIENCE,
     Fake,
@@ -174,8 +175,9 @@ async def test_items_stand_while_the_server_is_away(
 
 
 async def test_a_server_that_ends_each_watch_at_once_is_not_asked_without_a_pause(
-    fake: Fake, api: Kubernetes
+    fake: Fake, api: Kubernetes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(mirrors, "SHORT_SECONDS", 3600.0)  # of a slow machine too
     pauses = Pauses()
     fake.will(listing(version=5), *[lines()] * 4)
     async with running(Mirror(api, MAP, View, pauses=pauses)):
