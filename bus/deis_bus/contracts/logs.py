@@ -6,7 +6,8 @@ header `appuuid` tells whose they are. Batches hold at most 100 lines or 50 ms.
 
 Who reads lines that stay readable (a file on a node) numbers them: header `log-source` names where
 they come from, `log-first` is the number of the batch's first line there. A line keeps its number
-however often it is sent, so that what is sent again after a fault is not shown twice.
+however often it is sent, so that what is sent again after a fault is not shown twice; `HEARD` asks
+a logger whether it has some.
 """
 
 import msgspec
@@ -54,6 +55,22 @@ class Drop(msgspec.Struct, frozen=True):
     appuuid: str
 
 
+class Span(msgspec.Struct, frozen=True, array_like=True):
+    """Lines of a source, from number `first` up to `end`, which is not one of them."""
+
+    appuuid: str
+    source: str
+    first: int
+    end: int
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """Answered once that logger has these lines; as unavailable where one of them does not come."""
+
+    spans: tuple[Span, ...]
+
+
 TAIL = Method("logger", "logs.tail", Tail, Lines)
 FOLLOW = Method("logger", "logs.follow", Follow, Empty)
 DROP = Method("logger", "logs.drop", Drop, Empty)
+HEARD = Method("logger", "logs.heard", Heard, Empty)

@@ -1,11 +1,11 @@
 """Takes batches of log lines off the bus and hands them to whoever keeps or passes them on."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from deis_bus import subjects
-from deis_bus.contracts.logs import APPUUID, FIRST, MAX_LINES, SOURCE
+from deis_bus.contracts.logs import APPUUID, FIRST, MAX_LINES, SOURCE, Span
 from deis_bus.errors import Transient
 from deis_bus.ports import Bus, Received
 from deis_platform.logs import get_logger
@@ -17,6 +17,8 @@ log = get_logger(__name__)
 
 MAX_DIGITS = 15
 """Of a line's number."""
+HEARD_SECONDS = 3.0
+"""That somebody waits for what is on its way; what was lost there is sent again then."""
 
 
 class Sink(Protocol):
@@ -37,6 +39,7 @@ class Collector:
         self.refused = 0
         """Batches that were not what the contract says, so far."""
         self.seen = Seen()
+        self._more = asyncio.Event()
         self._bus = bus
         self._sinks = sinks
 
@@ -58,6 +61,18 @@ class Collector:
                     task.cancel()
                 await asyncio.gather(collecting, stopping, return_exceptions=True)
 
+    async def heard(self, spans: Iterable[Span]) -> None:
+        """Wait until all these lines were taken. Raises Transient where they do not come."""
+        try:
+            async with asyncio.timeout(HEARD_SECONDS):
+                for span in spans:
+                    name = _name(span.appuuid, span.source)
+                    while not self.seen.has(name, span.first, span.end):
+                        self._more.clear()
+                        await self._more.wait()
+        except TimeoutError as fault:
+            raise Transient("not all of these lines were heard") from fault
+
     async def _collect(self) -> None:
         async with self._bus.subscribe(subjects.LOGS) as batches:
             async for batch in batches:
@@ -74,7 +89,13 @@ class Collector:
             if not (first.isascii() and first.isdigit() and len(first) <= MAX_DIGITS):
                 self.refused += 1
                 return
-            lines = self.seen.fresh(f"{appuuid}/{source}", int(first), lines)
+            lines = self.seen.fresh(_name(appuuid, source), int(first), lines)
+            self._more.set()
         self.lines += len(lines)
         for sink in self._sinks:
             sink.take(appuuid, lines)
+
+
+def _name(appuuid: str, source: str) -> str:
+    """Sources of applications do not mix, whatever they call themselves."""
+    return f"{appuuid}/{source}"

@@ -7,7 +7,17 @@ from typing import Any
 import msgspec
 
 from deis_bus.consumer import Consumer, Delivered
-from deis_bus.contracts.logs import DROP, FOLLOW, TAIL, Drop, Follow, Lines, Tail
+from deis_bus.contracts.logs import (
+    DROP,
+    FOLLOW,
+    HEARD,
+    TAIL,
+    Drop,
+    Follow,
+    Heard,
+    Lines,
+    Tail,
+)
 from deis_bus.contracts.push import APPS_ALIVE, AppsAlive
 from deis_bus.errors import Refused, Transient
 from deis_bus.events.apps import AppDestroyed
@@ -67,7 +77,12 @@ class Logger:
 
     def handlers(self) -> dict[Method[Any, Any], Handler]:
         """What it answers."""
-        return {TAIL: self._tail, FOLLOW: self._follow, DROP: self._drop}
+        return {
+            TAIL: self._tail,
+            FOLLOW: self._follow,
+            DROP: self._drop,
+            HEARD: self._heard,
+        }
 
     async def _tail(self, question: Tail, _: Context) -> Lines:
         only = wanted(question.process_type, question.instance)
@@ -83,6 +98,10 @@ class Logger:
 
     async def _drop(self, question: Drop, _: Context) -> Empty:
         self.forget(question.appuuid)
+        return Empty()
+
+    async def _heard(self, question: Heard, _: Context) -> Empty:
+        await self.collector.heard(question.spans)
         return Empty()
 
     async def _destroyed(self, _: AppDestroyed, delivered: Delivered) -> None:

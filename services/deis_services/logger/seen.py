@@ -34,6 +34,11 @@ class Seen:
         self.doubles += len(lines) - len(new)
         return new
 
+    def has(self, source: str, first: int, end: int) -> bool:
+        """Whether the lines from `first` up to `end` were taken."""
+        spans = self._sources.get(source, ())
+        return any(start <= first and end <= stop for start, stop in spans)
+
     def _spans(self, source: str) -> list[Span]:
         spans = self._sources.setdefault(source, [])
         self._sources.move_to_end(source)

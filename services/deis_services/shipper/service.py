@@ -58,6 +58,7 @@ class Figures:
             ("shipper_lines", "lines sent since the start"): lambda: shipper.lines,
             ("shipper_bytes", "bytes of these lines"): lambda: shipper.bytes,
             ("shipper_batches", "messages they were sent in"): lambda: shipper.batches,
+            ("shipper_refused_rounds", "sent again later"): lambda: shipper.refusals,
             ("shipper_lag_seconds", "between a line and its sending"): lambda: shipper.lag,
             ("shipper_behind_bytes", "written and not read"): folders.behind,
             ("shipper_containers", "containers that are followed"): lambda: len(folders.tails),

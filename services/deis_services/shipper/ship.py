@@ -1,15 +1,13 @@
 """Reads in turn, sends, and remembers what has arrived (decision 0019).
 
-A round sends at most `ROUND_BYTES`, then asks the bus for a sign that it has them; only then they
-count as read. While the bus is away nothing is read: the files are the buffer.
+A round sends at most `ROUND_BYTES`, then asks a logger whether it has them; only then they count as
+read. While nobody listens nothing is read: the files are the buffer.
 """
 
 import asyncio
-import datetime
 
-from deis_bus import subjects
-from deis_bus.contracts.logs import APPUUID, FIRST, MAX_DELAY_SECONDS, MAX_LINES, SOURCE
-from deis_bus.errors import Transient, Unavailable
+from deis_bus.contracts.logs import MAX_DELAY_SECONDS
+from deis_bus.errors import Transient
 from deis_bus.ports import Bus
 from deis_platform.logs import get_logger
 from deis_platform.races import unless
@@ -18,6 +16,7 @@ from deis_platform.runner import wait_for_stop
 from deis_services.shipper.folders import Folders
 from deis_services.shipper.model import Pod
 from deis_services.shipper.positions import Positions
+from deis_services.shipper.send import Sending
 from deis_services.shipper.tail import Portion, Tail
 
 log = get_logger(__name__)
@@ -26,7 +25,7 @@ ROUND_BYTES = 1024 * 1024
 SAVE_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 LONGEST_PAUSE = 1.0
-"""Between two looks whether the bus is back."""
+"""Between two tries to send."""
 
 
 class Shipper:
@@ -40,6 +39,8 @@ class Shipper:
         self.batches = 0
         self.lag = 0.0
         """Seconds between a line and its sending, the worst of the last round."""
+        self.refusals = 0
+        """Rounds that nobody took."""
         self._bus = bus
         self._folders = folders
         self._positions = positions
@@ -60,14 +61,18 @@ class Shipper:
     async def run(self, stop: asyncio.Event) -> None:
         """Ship until stopped. Raises OSError where there is nothing to read from at all."""
         self._folders.open()
+        pauses = delays(ceiling=LONGEST_PAUSE)
         saving = asyncio.create_task(self._keep_saved(), name="positions")
         try:
             while not stop.is_set():
                 try:
                     await self._once(stop)
                 except Transient as fault:
+                    self.refusals += 1
                     log.debug("log lines wait in their files", fault=str(fault))
-                    await self._absence(stop)
+                    await wait_for_stop(stop, next(pauses))
+                else:
+                    pauses = delays(ceiling=LONGEST_PAUSE)
         finally:
             saving.cancel()
             await asyncio.wait({saving})
@@ -98,30 +103,23 @@ class Shipper:
         if not self._woken.is_set():
             self._folders.retry()
 
-    async def _absence(self, stop: asyncio.Event) -> None:
-        """Until the bus is back."""
-        for pause in delays(ceiling=LONGEST_PAUSE):
-            if await wait_for_stop(stop, pause) or await self._bus.ready():
-                return
-
     async def _round(self) -> None:
         """Send what can be read now, in turn, up to the limit. Raises Transient: nothing counts."""
         given: dict[Tail, None] = {}
-        losses = self._bus.counts.disconnects
-        size = 0
+        sending = Sending(self._bus)
         arrived = False
         try:
-            while self._folders.ready and size < ROUND_BYTES:
+            while self._folders.ready and sending.bytes < ROUND_BYTES:
                 tail = next(iter(self._folders.ready))
                 del self._folders.ready[tail]
                 given[tail] = None
                 portion = self._read(tail)
                 if portion is not None:
                     self._folders.ready[tail] = None
-                    size += await self._send(tail.pod, portion, losses)
-            if size:
-                await self._confirm(losses)
+                    await sending.send(tail.pod, portion)
+            await sending.confirm()
             arrived = True
+            self._count(sending)
         finally:
             self._settle(given, arrived)
 
@@ -133,28 +131,11 @@ class Shipper:
             self._folders.put_off(tail)
             return None
 
-    async def _send(self, pod: Pod, portion: Portion, losses: int) -> int:
-        """Gives the bytes sent. After a lost connection nothing more: it may have been for nothing."""
-        size = 0
-        for start in range(0, len(portion.lines), MAX_LINES):
-            if self._bus.counts.disconnects != losses:
-                raise Unavailable("the connection was lost")
-            headers = {APPUUID: pod.appuuid}
-            if portion.source:
-                headers |= {SOURCE: portion.source, FIRST: str(portion.first + start)}
-            data = b"\n".join(portion.lines[start : start + MAX_LINES])
-            await self._bus.emit(subjects.log(pod.app), data, headers)
-            size += len(data)
-            self.batches += 1
-        self.lines += len(portion.lines)
-        self.bytes += size
-        if portion.lines:
-            self.lag = _age(portion.lines[-1])
-        return size
-
-    async def _confirm(self, losses: int) -> None:
-        if not await self._bus.ready() or self._bus.counts.disconnects != losses:
-            raise Unavailable("nobody tells that the lines have arrived")
+    def _count(self, sent: Sending) -> None:
+        self.lines += sent.lines
+        self.bytes += sent.bytes
+        self.batches += sent.batches
+        self.lag = sent.lag
 
     def _settle(self, given: dict[Tail, None], arrived: bool) -> None:
         for tail in given:
@@ -181,13 +162,3 @@ class Shipper:
         except OSError as fault:
             self._unsaved.set()
             log.warning("positions cannot be saved", fault=str(fault))
-
-
-def _age(line: bytes) -> float:
-    """Seconds since the time that a line begins with."""
-    time, _, _ = line.partition(b" ")
-    try:
-        at = datetime.datetime.fromisoformat(time.decode())
-    except ValueError:  # such a day never was
-        return 0.0
-    return max(0.0, (datetime.datetime.now(datetime.UTC) - at).total_seconds())

@@ -98,6 +98,8 @@ class Tail:
         self._queue: list[File] = []
         """Those with something to read, the earliest last."""
         self._dirty = True
+        self._again = False
+        """Whether what was given has to be given again, from the earliest file on."""
         self._last = [*saved][-1] if saved else None
         """The newest file of before, until it is clear what has become of it."""
         self._held: _Held | None = None
@@ -153,6 +155,7 @@ class Tail:
         self._tried.clear()
         self._noticed = 0
         self._dirty = True
+        self._again = True
         if self._held is not None:
             self._held.begin(self._position(self._held.key))
 
@@ -245,7 +248,6 @@ class Tail:
             found = self._logs.files(*self._folder)
         except (FileNotFoundError, NotADirectoryError):
             self.gone, found = True, {}
-        self._dirty = False
         before = {file.named: file for file in self._files.values()}
         files: dict[Key, File] = {}
         for name, stat in found.items():
@@ -260,6 +262,9 @@ class Tail:
         if self._held is not None:
             held = [file for file in files.values() if file.inode == self._held.inode]
             self._held.name = held[0].named.name if held else ""
+            if self._again and self._held.name:
+                self.release()  # an earlier one may come first again
+        self._again = self._dirty = False
         self._miss()
 
     def _identify(

@@ -173,6 +173,24 @@ def test_what_is_given_again_has_the_same_numbers(tmp_path: Path, logs: Containe
     assert len(reading.numbered) == len(given) == 5
 
 
+def test_what_is_given_again_comes_in_the_same_order(logs: ContainerLogs, reading: Reading) -> None:
+    logs.write("one")
+    logs.rotate()
+    logs.write("two")
+    for _ in range(3):
+        assert reading.give() == ["one", "two"]
+        reading.tail.rollback()
+
+
+def test_a_file_without_a_name_can_be_given_again(logs: ContainerLogs, reading: Reading) -> None:
+    logs.write("one")
+    assert reading.give() == ["one"]
+    logs.remove()
+    reading.tail.rollback()
+    assert reading.take() == ["one"]
+    assert reading.tail.finished
+
+
 def test_a_deleted_container_is_read_to_its_end_and_over(
     logs: ContainerLogs, reading: Reading
 ) -> None:
