@@ -20,6 +20,7 @@ from deis_platform.embedded import binaries
 from deis_platform.embedded.ports import claim, free_port
 from deis_services.router.nginx import open_files, worker_user
 from deis_services.router.parts import Plan, Router, router
+from deis_services.router.policy import Structure
 from deis_services.router.render import Layout
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,8 +43,11 @@ def pool() -> range:
 class Instance:
     """An instance of an application: answers with its name and what it was asked."""
 
-    def __init__(self, name: str, port: int, handler: Handler | None = None) -> None:
+    def __init__(
+        self, name: str, port: int, handler: Handler | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.name = name
+        self.host = host
         self.port = port
         self.connections = 0
         self._handler = handler or self._echo
@@ -55,11 +59,11 @@ class Instance:
     @property
     def address(self) -> str:
         """As it stands in Upstreams."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        await web.TCPSite(self._runner, self.host, self.port).start()
         return self
 
     async def __aexit__(
@@ -103,6 +107,12 @@ class Rig:
     def base(self) -> str:
         """Base URL of the plain listener."""
         return f"http://{self.plan.layout.http}"
+
+    @property
+    def base_layout(self) -> Layout:
+        """The layout from the environment, the name server's address included."""
+        names = self.router.server.nginx.layout.names
+        return msgspec.structs.replace(self.plan.layout, names=names)
 
     @property
     def ports(self) -> range:
@@ -204,6 +214,18 @@ def plan(folder: Path, **layout: Any) -> Plan:
         domain="localhost",
         layout=Layout(**(options | layout)),
     )
+
+
+def pods_plan(folder: Path, **layout: Any) -> Plan:
+    """A router whose instances are at any address, as on Kubernetes."""
+    options: dict[str, Any] = {
+        "api": "",
+        "ports": range(0),
+        "health": f"127.0.0.1:{free_port()}",
+        "structure": Structure(),
+        "linger_seconds": 60,
+    }
+    return msgspec.structs.replace(plan(folder, **(options | layout)), cluster=True)
 
 
 @asynccontextmanager

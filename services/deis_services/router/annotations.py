@@ -31,6 +31,7 @@ class AppSettings(msgspec.Struct, frozen=True, kw_only=True):
     allow: tuple[str, ...] = ()
     maintenance: bool = False
     enforce_https: bool = False
+    retry_writes: bool = False
     profile: Profile = Profile()
     graft_domain: str = ""
     graft_paths: tuple[str, ...] = ()
@@ -121,6 +122,7 @@ def app_settings(annotations: Mapping[str, str]) -> tuple[AppSettings, list[str]
         allow=read.networks("whitelist"),
         maintenance=read.one("maintenance", values.boolean, False),
         enforce_https=read.one("ssl.enforce", values.boolean, False),
+        retry_writes=read.one("nginx.retryWrites", values.boolean, False),
         profile=read.read(Profile, _PROFILE),
         graft_domain=graft_domain,
         graft_paths=graft_paths,

@@ -97,6 +97,19 @@ class CertificateFolder:
         return text
 
 
+def checked_parameters(text: str) -> str:
+    """Parameters of Diffie-Hellman, written anew. Raises ValueError for what is none."""
+    if not text or len(text) > MAX_PEM:
+        raise ValueError("missing or too large")
+    try:
+        parameters = serialization.load_pem_parameters(text.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("no parameters of Diffie-Hellman in PEM form") from None
+    return parameters.parameter_bytes(
+        serialization.Encoding.PEM, serialization.ParameterFormat.PKCS3
+    ).decode()
+
+
 def self_signed(domain: str) -> str:
     """A new key and a certificate for the domain and every name one level below it."""
     key = ec.generate_private_key(ec.SECP256R1())

@@ -192,6 +192,19 @@ class RouteTable:
         problems, self._problems = self._problems, []
         return problems
 
+    def unmet_grafts(self) -> list[str]:
+        """Grafts onto a domain that nobody has, or another owner."""
+        unmet = []
+        for host, apps in self._grafts.items():
+            holder = self._claims.get(host, [""])[0]
+            owner = self._routes[holder].appuuid if holder else ""
+            unmet += [
+                f"{app}: no application of its owner has {host}"
+                for app in apps
+                if self._routes[app].appuuid != owner
+            ]
+        return unmet
+
     def site(self, host: str) -> Site | None:
         """What a host (as a pattern of `complete`) means; None: nobody's, or not routable."""
         apps = self._claims.get(host)

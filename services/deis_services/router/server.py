@@ -30,7 +30,7 @@ class Server:
     name = "nginx"
 
     def __init__(self, nginx: Nginx, live: LiveTable, present: asyncio.Event) -> None:
-        self._nginx = nginx
+        self.nginx = nginx
         self._live = live
         self._present = present
         self._base = nginx.layout
@@ -42,7 +42,7 @@ class Server:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until stopped; then nginx finishes what it has begun."""
         await unless(stop, self._always())
-        await self._nginx.ended()
+        await self.nginx.ended()
 
     async def _always(self) -> None:
         # On Kubernetes a router without a table lets nobody in: another one has it.
@@ -62,12 +62,12 @@ class Server:
 
     async def _once(self) -> None:
         """From start to end of one nginx."""
-        self._nginx.layout = await self._fitting(self._live.layout(self._base))
-        async with self._nginx.run() as process:
+        self.nginx.layout = await self._fitting(self._live.layout(self._base))
+        async with self.nginx.run() as process:
             try:
-                self._live.know_profiles(self._nginx.layout.profiles)
-                await self._live.load(self._nginx.admin)
-                await self._nginx.open()
+                self._live.know_profiles(self.nginx.layout.profiles)
+                await self._live.load(self.nginx.admin)
+                await self.nginx.open()
                 await self._live.flush()
                 self.serving.set()
                 log.info("requests come in", pid=process.pid, revision=self._live.applied)
@@ -100,7 +100,7 @@ class Server:
                 await self._live.flush()
             if loop.time() >= look_at:
                 look_at = loop.time() + LOG_LOOK_SECONDS
-                self._nginx.trim_log()
+                self.nginx.trim_log()
 
     async def _keep_in_shape(self) -> None:
         """Have nginx take over another configuration when one is wanted; bursts go together.
@@ -110,11 +110,11 @@ class Server:
             await asyncio.sleep(BURST_SECONDS)
             self._live.reshaped.clear()
             wanted = self._live.layout(self._base)
-            if covers(self._nginx.layout, wanted) or wanted == self._refused:
+            if covers(self.nginx.layout, wanted) or wanted == self._refused:
                 continue
             fitting = await self._fitting(wanted)
-            if not covers(self._nginx.layout, fitting):
-                await self._nginx.open(fitting)
+            if not covers(self.nginx.layout, fitting):
+                await self.nginx.open(fitting)
                 log.info("configuration of nginx changed", profiles=len(fitting.profiles))
             self._live.know_profiles(fitting.profiles)
             await asyncio.sleep(RELOAD_SECONDS)
@@ -125,7 +125,7 @@ class Server:
         if wanted == self._base:
             return wanted
         try:
-            await self._nginx.check(wanted)
+            await self.nginx.check(wanted)
         except NginxFailed as fault:
             log.warning("nginx refuses its configuration", fault=str(fault))
         else:
@@ -134,7 +134,7 @@ class Server:
         held = self._base
         for name, step in steps(held, wanted):
             try:
-                await self._nginx.check(step(held))
+                await self.nginx.check(step(held))
             except NginxFailed as fault:
                 log.warning("setting left out", setting=name, fault=str(fault))
             else:

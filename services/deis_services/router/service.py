@@ -1,14 +1,17 @@
-"""The router as a service: nginx serves beside the bus, which may come later or go away."""
+"""The router as a service: nginx serves beside the source of its routes, be it the bus or a cluster,
+which may come later or go away."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import structlog
+from msgspec.structs import replace
 
 from deis_bus.errors import Transient
 from deis_platform.buses import open_bus
 from deis_platform.embedded import binaries
 from deis_platform.presence import Presence
-from deis_platform.runner import run_parts, run_service, wait_for_stop
+from deis_platform.runner import Part, run_parts, run_service, wait_for_stop
 from deis_services.router.nginx import open_files, worker_user
 from deis_services.router.parts import Plan, Router, router
 from deis_services.router.render import Layout
@@ -48,14 +51,27 @@ def plan(settings: Settings) -> Plan:
     layout = Layout(
         http=str(settings.http),
         https=str(settings.https or ""),
-        api=str(settings.api),
-        ports=settings.ports,
         user=worker_user(),
         workers=settings.workers,
         files=open_files(),
+        connect_ms=round(settings.connect_seconds * 1000),
         idle_seconds=settings.idle_seconds,
         body_bytes=settings.body_bytes,
+        health=str(settings.health_http or ""),
+        public_http=settings.public_http,
+        public_https=settings.public_https,
     )
+    cluster = settings.runtime == "kubernetes"
+    if cluster:
+        layout = replace(
+            layout,
+            linger_seconds=settings.linger_seconds,
+            git=str(settings.git or ""),
+            access_log=settings.access_log,
+            error_stream=True,
+        )
+    else:
+        layout = replace(layout, api=str(settings.api), ports=settings.ports)
     return Plan(
         binary=binaries.nginx(settings.nginx),
         folder=settings.folder.absolute(),
@@ -63,13 +79,20 @@ def plan(settings: Settings) -> Plan:
         domain=settings.platform.domain,
         certificate=settings.certificate,
         key=settings.key,
+        cluster=cluster,
     )
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run the router until `stop` is set (docs/architecture.md)."""
-    async with router(plan(settings)) as live:
-        await run_parts((live.server, OnBus(live, settings)), stop, GRACE_SECONDS)
+    async with router(plan(settings)) as live, AsyncExitStack() as stack:
+        source: tuple[Part, ...] = (OnBus(live, settings),)
+        if settings.runtime == "kubernetes":
+            from deis_platform.kubernetes import open_kubernetes  # see `cluster_parts`
+
+            api = await stack.enter_async_context(open_kubernetes(settings.kubernetes))
+            source = live.cluster_parts(api, settings.certificates)
+        await run_parts((live.server, *source), stop, GRACE_SECONDS)
 
 
 def main() -> None:

@@ -1,10 +1,26 @@
 """What the router is told at start."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from deis_platform.groups import BusSettings, HealthSettings, LogSettings, PlatformSettings
-from deis_platform.settings import Address, count, env, size, span
+from deis_platform.groups import (
+    RUNTIMES,
+    BusSettings,
+    HealthSettings,
+    KubernetesSettings,
+    LogSettings,
+    PlatformSettings,
+    one_of,
+)
+from deis_platform.settings import Address, count, duration, env, size, span
+
+
+def log_path(text: str) -> str:
+    """A path that may stand in nginx' configuration, or nothing; raises ValueError."""
+    if not re.fullmatch(r"(/[\w.-]+)*", text):
+        raise ValueError("expected an absolute path of letters, digits, dots and hyphens")
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +31,8 @@ class Settings:
     platform: PlatformSettings
     health: HealthSettings
     logs: LogSettings
+    kubernetes: KubernetesSettings
+    runtime: str = env("DEIS_RUNTIME", "local", parse=one_of(*RUNTIMES), help="local or kubernetes")
     http: Address = env(
         "DEIS_ROUTER_HTTP", Address("127.0.0.1", 8080), help="where requests come in"
     )
@@ -41,4 +59,39 @@ class Settings:
     )
     body_bytes: int = env(
         "DEIS_ROUTER_BODY_LIMIT", "1GB", parse=size, help="body of an application's request; 0: any"
+    )
+    connect_seconds: float = env(
+        "DEIS_ROUTER_CONNECT_SECONDS",
+        1.0,
+        parse=duration,
+        help="after which an instance that does not take a connection is given up",
+    )
+    certificates: str = env(
+        "DEIS_CERTIFICATE_NAMESPACE",
+        "deis-certificates",
+        help="namespace of the applications' certificates, on Kubernetes",
+    )
+    health_http: Address | None = env(
+        "DEIS_ROUTER_HEALTH", None, help="where the router's own /healthz answers; empty: nowhere"
+    )
+    git: Address | None = env(
+        "DEIS_ROUTER_GIT",
+        None,
+        help="where git connections come in, for Service deis-builder on Kubernetes; empty: nowhere",
+    )
+    public_http: int = env(
+        "DEIS_ROUTER_PUBLIC_HTTP", 0, help="the port that the world sees, where it is another one"
+    )
+    public_https: int = env("DEIS_ROUTER_PUBLIC_HTTPS", 0, help="the same of the TLS listener")
+    access_log: str = env(
+        "DEIS_ROUTER_ACCESS_LOG",
+        "",
+        parse=log_path,
+        help="file for a line per request, on Kubernetes; /dev/stderr is one; empty: none",
+    )
+    linger_seconds: int = env(
+        "DEIS_ROUTER_LINGER_SECONDS",
+        900,
+        parse=count,
+        help="how long connections outlive a change of nginx' configuration, on Kubernetes",
     )

@@ -92,14 +92,15 @@ function allowed(r, app) {
     return list ? list.split(' ').some((prefix) => bits.startsWith(prefix)) : false;
 }
 
-function profile(site) {
+// A worker whose configuration was replaced does not know the newest profiles.
+function profile(r, site) {
     const found = /p[0-9]+/.exec(site.flags);
-    return found ? found[0] : '';
+    return found && r.variables.profiles.includes(':' + found[0] + ':') ? found[0] : '';
 }
 
 function kind(r) {
     const site = parsed(r, value(r, 1));
-    return verdict(r, site) || profile(site) || 'unknown';
+    return verdict(r, site) || profile(r, site) || 'unknown';
 }
 
 // A target is `20017`, or `17,ID,10.0.0.5:5000` (pools.py).
@@ -118,7 +119,7 @@ function address(target) {
 
 function judged(r) {
     const site = parsed(r, value(r, 1));
-    if (verdict(r, site) !== '' || profile(site)) {
+    if (verdict(r, site) !== '' || profile(r, site)) {
         return '';
     }
     r.variables.judged_id = id(site.target);

@@ -25,7 +25,7 @@ APP_KEYS = re.findall(
     "domains certificates whitelist connectTimeout tcpTimeout maintenance ssl.enforce"
     " referrerPolicy disableRequestStartHeader nginx.proxyBuffers.enabled"
     " nginx.proxyBuffers.number nginx.proxyBuffers.size nginx.proxyBuffers.busySize"
-    " proxyDomain proxyLocations",
+    " proxyDomain proxyLocations nginx.retryWrites",
 )
 ROUTER_KEYS = [
     *annotations._STRUCTURE,
