@@ -26,6 +26,7 @@ from deis_platform.kubernetes.tokens import Credential, Token, Unreadable, fixed
 from deis_platform.kubernetes.transport import open_transport
 from tests.unit.deis_platform.kubernetes.fake import (
     Fake,
+    Step,
     answer,
     bookmark,
     cut,
@@ -139,12 +140,23 @@ async def test_a_conflict_that_does_not_settle(fake: Fake, api: Kubernetes) -> N
     assert len(fake.asked) == client.ATTEMPTS
 
 
-@pytest.mark.parametrize("reason", ["AlreadyExists", "Conflict"])
-async def test_conflicts_for_the_caller(fake: Fake, api: Kubernetes, reason: str) -> None:
-    """What exists stays so, and whoever names a version wants to know."""
-    fake.will(refusal(409, reason))
+OWNED = told(409, "Conflict") | {"details": {"causes": [{"reason": "FieldManagerConflict"}]}}
+
+
+@pytest.mark.parametrize(
+    ("answered", "versioned"),
+    [(refusal(409, "AlreadyExists"), False), (answer(OWNED, 409), False), (refusal(409), True)],
+)
+async def test_conflicts_for_the_caller(
+    fake: Fake, api: Kubernetes, answered: Step, versioned: bool
+) -> None:
+    """What exists or belongs to another stays so, and whoever names a version wants to know."""
+    fake.will(answered)
+    wanted = obj("a", 1)
+    if not versioned:
+        del wanted["metadata"]["resourceVersion"]
     with pytest.raises(Conflict):
-        await api.create(obj("a", 1))
+        await api.apply(wanted)
     assert len(fake.asked) == 1
 
 
