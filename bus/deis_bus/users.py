@@ -114,6 +114,7 @@ _SERVICES: dict[str, Rights] = {
             subjects.EVENTS,
             RPC.format("runtime"),
             RPC.format("logger"),
+            subjects.rpc("manager", "components.list"),
             subjects.LOGS,
             f"$KV.{ROUTES.name}.app.*",
             *_look(ROUTES.name),
@@ -168,7 +169,7 @@ _SERVICES: dict[str, Rights] = {
         ),
         subscribe=(subjects.LOGS, subjects.STREAMS),
     ),
-    "shipper": Rights(publish=(subjects.LOGS,)),
+    "shipper": Rights(publish=(subjects.LOGS, subjects.rpc("logger", "logs.heard"))),
     "manager": Rights(
         publish=(
             subjects.REPORTS,
@@ -193,13 +194,24 @@ _SERVICES: dict[str, Rights] = {
         subscribe=(subjects.EVENTS,),
     ),
 }
+_IN_PODS: dict[str, Rights] = {
+    # There the controller itself starts one-off commands and sees what happens to instances.
+    "controller": Rights(
+        publish=(subjects.REPORTS, subjects.STREAMS), subscribe=(subjects.STREAMS,)
+    ),
+}
+"""What a service may do beside that on Kubernetes."""
 SERVICES = tuple(_SERVICES)
 """Every user there is beside automations."""
 
 
-def rights(user: str, automations: Iterable[str] = ()) -> Rights:
-    """What a service may do; `automations` are the names whose consumers are not for readers."""
+def rights(user: str, automations: Iterable[str] = (), *, pods: bool = False) -> Rights:
+    """What a service may do, on one machine or in pods; `automations` are the names whose
+    consumers are not for readers."""
     own = _SERVICES[user]
+    if pods:
+        more = _IN_PODS.get(user, Rights())
+        own = Rights((*own.publish, *more.publish), (*own.subscribe, *more.subscribe))
     served: Rules = ()
     durables: list[str] = []
     if user != OPERATOR:
@@ -239,25 +251,27 @@ def automation_rights(name: str) -> Rights:
 
 
 def render_users(
-    passwords: Mapping[str, str], automations: Iterable[Automation] = ()
+    passwords: Mapping[str, str], automations: Iterable[Automation] = (), *, pods: bool = False
 ) -> list[dict[str, object]]:
     """The users of the server's configuration; raises KeyError for a name that is no service."""
     outside = list(automations)
     names = [automation.name for automation in outside]
-    users = [_user(name, word, rights(name, names)) for name, word in passwords.items()]
+    users = [_user(name, word, rights(name, names, pods=pods)) for name, word in passwords.items()]
     for automation in outside:
         user = consumer(automation.name)
         users.append(_user(user, automation.password, automation_rights(automation.name)))
     return users
 
 
-def authorization(passwords: Mapping[str, str], automations: Iterable[Automation] = ()) -> str:
+def authorization(
+    passwords: Mapping[str, str], automations: Iterable[Automation] = (), *, pods: bool = False
+) -> str:
     """The `authorization` block; it holds passwords, so it belongs in a file of mode 0600.
 
     A running server takes a changed block in at SIGHUP: connections whose user is gone are closed,
     those whose rights changed stay open under their new rights.
     """
-    users = render_users(passwords, automations)
+    users = render_users(passwords, automations, pods=pods)
     return "authorization: " + json.dumps({"users": users}, indent=1) + "\n"
 
 

@@ -60,7 +60,7 @@ def test_who_reads_no_events_is_not_told_of_automations(name: str) -> None:
 
 def test_an_answer_goes_to_those_who_may_ask_and_to_nobody_else() -> None:
     asked = {o for o in SERVICES if may(rights("logger").publish, f"_INBOX_{o}.x")}
-    assert asked == {"logger", "controller", "manager", OPERATOR}
+    assert asked == {"logger", "controller", "shipper", "manager", OPERATOR}
 
 
 def test_an_automation_publishes_nothing_but_fetch_and_ack() -> None:
