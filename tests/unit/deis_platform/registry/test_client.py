@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -289,9 +290,11 @@ class TestLogins:
         self, fake: FakeRegistry, other: FakeRegistry
     ) -> None:
         fake.auth = "bearer"
-        fake.will(answer(307, Location=f"http://{other.where}/token"), of="/token")
+        fake.will(answer(307, Location=f"https://{other.where}/token"), of="/token")
         async with asking(fake, other) as registry:
-            assert (await refused(registry, blog(fake))).kind == "nonsense"
+            fault = await refused(registry, blog(fake))
+        assert fault.kind == "nonsense"
+        assert "redirects too often" in fault.detail
         assert other.asked == []
 
     @pytest.mark.parametrize(
@@ -416,6 +419,12 @@ class TestContent:
     ) -> None:
         fake.will(step)
         assert (await registry.inspect(blog(fake), {})).digest == MADE.digest
+
+    async def test_a_longer_digest_is_kept(self, fake: FakeRegistry, registry: Registry) -> None:
+        digest = f"sha512:{hashlib.sha512(MADE.manifests[MADE.digest][1]).hexdigest()}"
+        await fake.push(MADE, "example/blog", digest)
+        found = await registry.inspect(f"{fake.where}/example/blog@{digest}", {})
+        assert (found.digest, found.ports) == (digest, (8080,))
 
     async def test_more_than_a_manifest_may_have(
         self, fake: FakeRegistry, registry: Registry
