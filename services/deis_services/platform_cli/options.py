@@ -26,6 +26,11 @@ class Options:
         "DEIS_LOG_LEVEL", "info", parse=one_of(*LEVELS), help="what goes into the log"
     )
     nats_url: str = env("DEIS_NATS_URL", "", help="an outside NATS in place of our own")
+    operator_password_file: str = env(
+        "DEIS_OPERATOR_PASSWORD_FILE",
+        "",
+        help="an outside NATS: password of user platform, for the operator's commands",
+    )
     nats_server: str = env("DEIS_NATS_SERVER", "", help="nats-server to run")
     database_url: str = env("DEIS_DATABASE_URL", "", help="an outside PostgreSQL")
     database_password_file: str = env("DEIS_DATABASE_PASSWORD_FILE", "", help="its password")

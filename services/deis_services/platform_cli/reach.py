@@ -54,9 +54,14 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         """As operator. Raises ServerFailed when there is no platform and no outside NATS."""
         if not self.embedded_nats:
             url = self.options.nats_url or str(self.ready["nats"])
-            return load(BusSettings, {**self.environ, "DEIS_NATS_URL": url})
+            return load(BusSettings, {**self.environ, "DEIS_NATS_URL": url, **self._operator()})
         password = str(self.data / "secrets" / f"nats-{OPERATOR}")
         return BusSettings(url=str(self._running()["nats"]), user=OPERATOR, password_file=password)
+
+    def _operator(self) -> dict[str, str]:
+        """Where a service's environment also tells who the operator is: in its pod."""
+        file = self.options.operator_password_file
+        return {"DEIS_NATS_USER": OPERATOR, "DEIS_NATS_PASSWORD_FILE": file} if file else {}
 
     def database(self) -> DatabaseSettings:
         """Raises ServerFailed when there is no platform and no outside database."""
