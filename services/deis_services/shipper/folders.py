@@ -200,9 +200,11 @@ class Folders:
     def _enter_container(self, place: Place) -> None:
         folder, name = place
         pod = self._pods.get(folder)
-        if pod is None or place in self.tails or not is_container(name):
+        if pod is None or not is_container(name) or not self._watch(place, FILES):
             return
-        if not self._watch(place, FILES):
+        if known := self.tails.get(place):  # deleted and made again
+            known.moved()
+            self.ready[known] = None
             return
         saved = self._saved.pop(place, {})
         tail = Tail(self._logs, pod, name, self.counts, saved)

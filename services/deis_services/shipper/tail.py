@@ -246,6 +246,7 @@ class Tail:
         """What lies there now: new files, renamed ones, and what is not there any more."""
         try:
             found = self._logs.files(*self._folder)
+            self.gone = False
         except (FileNotFoundError, NotADirectoryError):
             self.gone, found = True, {}
         before = {file.named: file for file in self._files.values()}
