@@ -19,16 +19,17 @@ class Authority:
         certificate = builder.sign(self._key, hashes.SHA256())
         self.pem = certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, name: str) -> tuple[bytes, bytes]:
+    def issue(self, name: str, password: str = "") -> tuple[bytes, bytes]:
         """A certificate for that name, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.DNSName(name)])
         builder = _builder(_name(name), self._name, key).add_extension(names, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         pem = serialization.Encoding.PEM
-        private = key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        locked: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if password:
+            locked = serialization.BestAvailableEncryption(password.encode())
+        private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, locked)
         return certificate.public_bytes(pem), private
 
 

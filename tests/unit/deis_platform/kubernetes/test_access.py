@@ -300,6 +300,17 @@ class TestTls:
         with pytest.raises(NoCluster, match="certificate or key"):
             await from_file(written(tmp_path, {"server": "https://x"}, user))
 
+    async def test_a_key_with_a_password(self, ours: Authority, tmp_path: Path) -> None:
+        """Nobody is asked for it on the terminal."""
+        certificate, key = ours.issue("a", password=SECRET)
+        user = {
+            "client-certificate-data": base64.b64encode(certificate).decode(),
+            "client-key-data": base64.b64encode(key).decode(),
+        }
+        with pytest.raises(NoCluster, match="encrypted") as caught:
+            await from_file(written(tmp_path, {"server": "https://x"}, user))
+        assert SECRET not in str(caught.value)
+
 
 class TestPod:
     """The account that the kubelet mounts."""
@@ -338,3 +349,9 @@ class TestPod:
     async def test_no_pod(self, mount: Path) -> None:
         with pytest.raises(NoCluster, match="DEIS_KUBECONFIG"):
             await from_pod({}, mount)
+
+    async def test_a_pod_is_the_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        with pytest.raises(NoCluster, match="DEIS_KUBECONFIG"):
+            async with open_kubernetes(KubernetesSettings()):
+                pass

@@ -7,6 +7,7 @@ import traceback
 from typing import cast
 
 import pytest
+from aiohttp import web
 
 from deis_bus.errors import Refused, Transient
 from deis_platform.kubernetes import (
@@ -450,9 +451,29 @@ async def test_no_token_in_a_fault(fake: Fake, api: Kubernetes, code: int) -> No
         assert "secret-token" not in shown
 
 
-async def test_a_socket_of_another_protocol_is_refused(fake: Fake, api: Kubernetes) -> None:
-    from aiohttp import web
+async def test_a_socket(fake: Fake, api: Kubernetes) -> None:
+    async def echo(request: web.Request) -> web.StreamResponse:
+        channel = web.WebSocketResponse(protocols=("v5.channel.k8s.io",))
+        await channel.prepare(request)
+        await channel.send_bytes(b"\1" + (await channel.receive_bytes())[1:])
+        await channel.close()
+        return channel
 
+    fake.will(echo, echo)
+    async with await api.attach("p", "blog", container="c", tty=False) as socket:
+        await socket.send_bytes(b"\0hello")
+        assert await socket.receive_bytes() == b"\1hello"
+    async with await api.attach("p", "blog", container="c", tty=True, stdin=False) as socket:
+        await socket.send_bytes(b"\0x")
+    assert {asked.path for asked in fake.asked} == {"/api/v1/namespaces/blog/pods/p/attach"}
+    plain = {"container": "c", "stdin": "true", "stdout": "true", "stderr": "true", "tty": "false"}
+    assert [asked.query for asked in fake.asked] == [
+        plain,
+        plain | {"stdin": "false", "stderr": "false", "tty": "true"},
+    ]
+
+
+async def test_a_socket_of_another_protocol_is_refused(fake: Fake, api: Kubernetes) -> None:
     async def older(request: web.Request) -> web.StreamResponse:
         channel = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
         await channel.prepare(request)
