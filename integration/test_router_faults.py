@@ -257,7 +257,7 @@ async def test_after_a_long_silence_a_change_needs_no_new_nginx(tmp_path: Path) 
     async with running(plan(tmp_path / "router", idle_seconds=1)) as rig:
         await rig.put(route("blog"))
         master = rig.master()
-        kept = rig.router.server._nginx.admin._streams
+        kept = rig.router.server.nginx.admin._streams
         assert kept is not None
         await eventually(kept[0].at_eof)
         await rig.put(route("other"))

@@ -29,7 +29,7 @@ async def main():
     logs.set_up(level="error")
     folder, http, https = sys.argv[1:]
     async with running(plan(Path(folder), http=http, https=https)) as rig:
-        nginx = rig.router.server._nginx
+        nginx = rig.router.server.nginx
         print(nginx._keeper.pid, rig.master(), *rig.workers(), flush=True)
         await asyncio.Event().wait()
 asyncio.run(main())

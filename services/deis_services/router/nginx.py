@@ -20,6 +20,7 @@ import structlog
 from deis_platform.embedded.keeper import Keeper
 from deis_services.router.admin import AdminFailed, AdminSocket
 from deis_services.router.render import Layout, configuration
+from deis_services.router.settings import STDERR
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,6 @@ POLL_SECONDS = 0.005
 LOOK_SECONDS = 0.02
 MAX_FILES = 16384
 LOG_BYTES = 4 * 1024 * 1024
-STDERR = "/dev/stderr"
 
 
 class NginxFailed(Exception):

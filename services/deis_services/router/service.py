@@ -2,18 +2,23 @@
 which may come later or go away."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import structlog
 from msgspec.structs import replace
 
 from deis_bus.errors import Transient
+from deis_bus.ports import Bus
 from deis_platform.buses import open_bus
 from deis_platform.embedded import binaries
+from deis_platform.groups import BusSettings
+from deis_platform.health import HealthServer
+from deis_platform.metrics import LoopLag, Metrics
 from deis_platform.presence import Presence
 from deis_platform.runner import Part, run_parts, run_service, wait_for_stop
 from deis_services.router.nginx import open_files, worker_user
-from deis_services.router.parts import Plan, Router, router
+from deis_services.router.parts import Plan, router
 from deis_services.router.render import Layout
 from deis_services.router.settings import Settings
 
@@ -30,16 +35,16 @@ class OnBus:
 
     name = "bus"
 
-    def __init__(self, live: Router, settings: Settings) -> None:
-        self._router = live
+    def __init__(self, settings: BusSettings, parts: Callable[[Bus], tuple[Part, ...]]) -> None:
         self._settings = settings
+        self._parts = parts
 
     async def run(self, stop: asyncio.Event) -> None:
         """Open the bus, whenever it comes, and run the parts on it until stopped."""
         while not stop.is_set():
             try:
-                async with open_bus(self._settings.bus, "router") as bus:
-                    parts = (*self._router.bus_parts(bus), Presence(bus, "router", ABOUT))
+                async with open_bus(self._settings, "router") as bus:
+                    parts = (*self._parts(bus), Presence(bus, "router", ABOUT))
                     await run_parts(parts, stop, GRACE_SECONDS)
             except Transient as fault:
                 log.warning("the bus is away, the last good routes stand", fault=str(fault))
@@ -85,14 +90,26 @@ def plan(settings: Settings) -> Plan:
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run the router until `stop` is set (docs/architecture.md)."""
+    metrics = Metrics("router")
     async with router(plan(settings)) as live, AsyncExitStack() as stack:
-        source: tuple[Part, ...] = (OnBus(live, settings),)
+
+        async def serving() -> bool:
+            return live.server.serving.is_set()
+
+        own = (
+            live.server,
+            LoopLag(metrics),
+            HealthServer(settings.health, metrics, {"nginx": serving}),
+        )
         if settings.runtime == "kubernetes":
             from deis_platform.kubernetes import open_kubernetes  # see `cluster_parts`
 
             api = await stack.enter_async_context(open_kubernetes(settings.kubernetes))
-            source = live.cluster_parts(api, settings.certificates)
-        await run_parts((live.server, *source), stop, GRACE_SECONDS)
+            cluster = live.cluster_parts(api, settings.certificates)
+            bus = OnBus(settings.bus, lambda _: ())
+            await run_parts((*own, *cluster, bus), stop, GRACE_SECONDS)
+        else:
+            await run_parts((*own, OnBus(settings.bus, live.bus_parts)), stop, GRACE_SECONDS)
 
 
 def main() -> None:

@@ -15,6 +15,8 @@ from deis_platform.groups import (
 )
 from deis_platform.settings import Address, count, duration, env, size, span
 
+STDERR = "/dev/stderr"
+
 
 def log_path(text: str) -> str:
     """A path that may stand in nginx' configuration, or nothing; raises ValueError."""
@@ -85,9 +87,9 @@ class Settings:
     public_https: int = env("DEIS_ROUTER_PUBLIC_HTTPS", 0, help="the same of the TLS listener")
     access_log: str = env(
         "DEIS_ROUTER_ACCESS_LOG",
-        "",
+        STDERR,
         parse=log_path,
-        help="file for a line per request, on Kubernetes; /dev/stderr is one; empty: none",
+        help="file for a line per request, on Kubernetes; empty: none",
     )
     linger_seconds: int = env(
         "DEIS_ROUTER_LINGER_SECONDS",
