@@ -146,6 +146,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _e("hooks.build", "POST", "/v2/hooks/build", OP, Access.BUILDER),
     _e("operations.read", "GET", "/v2/operations/{operation}", R, Access.USER, ours=True),
     _e("events.list", "GET", "/v2/events", S, Access.USER, ours=True),
+    _e("components.list", "GET", "/v2/components", R, Access.ADMIN, ours=True),
     _e("platform.info", "GET", "/v2/platform", R, Access.USER, ours=True),
 )
 

@@ -39,6 +39,8 @@ _VALUES: dict[str, Any] = {
     "worker": "builder-1",
 }
 _BY_TYPE: dict[str, dict[str, Any]] = {
+    "component.crashed": {"instance": "deis-logger-5d1c", "restarts": 2, "reason": "OOMKilled"},
+    "component.outdated": {"version": "0.1.0", "latest": "0.2.0"},
     "component.started": {"instance": "logger-5d1c", "version": "0.1.0"},
     "component.missing": {"instance": "logger-5d1c"},
     "component.returned": {"instance": "logger-5d1c"},

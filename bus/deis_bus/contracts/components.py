@@ -5,6 +5,8 @@
 
 import msgspec
 
+from deis_bus.rpc import Empty, Method
+
 COMPONENTS = ("gateway", "controller", "builder", "router", "logger", "manager")
 """What must run everywhere; `runtime` too on one machine."""
 
@@ -16,3 +18,29 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     problem: str
     evidence: str
     command: str
+
+
+class ComponentState(msgspec.Struct, frozen=True, kw_only=True):
+    """One component as it is installed and as it runs."""
+
+    name: str
+    version: str = ""
+    """The installed one; empty where nothing says so."""
+    image: str = ""
+    latest: str = ""
+    """What the feed of versions has; empty: not known."""
+    wanted: int = 0
+    """Instances that should run; 0 where nothing says how many."""
+    ready: int = 0
+    problem: str = ""
+    """Missing, crashed or outdated, in a few words; empty when all is well."""
+
+
+class ComponentList(msgspec.Struct, frozen=True):
+    """Every component, by name."""
+
+    components: tuple[ComponentState, ...]
+
+
+COMPONENTS_LIST = Method("manager", "components.list", Empty, ComponentList)
+"""What the workflow manager knows."""

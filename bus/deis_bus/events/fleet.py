@@ -28,6 +28,25 @@ class ComponentReturned(Event, frozen=True):
     instance: str = ""
 
 
+class ComponentCrashed(Event, frozen=True):
+    """An instance of a component ended by itself; `restarts` counts how often so far."""
+
+    TYPE = "component.crashed"
+    component: str
+    instance: str
+    restarts: int
+    reason: str = ""
+
+
+class ComponentOutdated(Event, frozen=True):
+    """A newer version of a component is there than the installed one."""
+
+    TYPE = "component.outdated"
+    component: str
+    version: str
+    latest: str
+
+
 class MessageBuried(Event, frozen=True):
     """A message could not be handled; `deis-platform dead list` shows it."""
 

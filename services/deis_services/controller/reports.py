@@ -8,7 +8,13 @@ import msgspec
 from deis_bus.consumer import Delivered
 from deis_bus.events import Event
 from deis_bus.events.builds import BuildCreated, BuildDone, BuildFailed, BuildSuperseded
-from deis_bus.events.fleet import ComponentMissing, ComponentReturned, ComponentStarted
+from deis_bus.events.fleet import (
+    ComponentCrashed,
+    ComponentMissing,
+    ComponentOutdated,
+    ComponentReturned,
+    ComponentStarted,
+)
 from deis_bus.events.processes import InstanceChanged, InstanceCrashed, RunEnded
 from deis_bus.streams import REPORTS, Durable
 from deis_bus.subjects import REPORTS as SUBJECTS
@@ -42,7 +48,9 @@ class Reports:
             InstanceChanged: self.on_instance,
             InstanceCrashed: self.on_instance,
             RunEnded: self.on_instance,
+            ComponentCrashed: self.on_component,
             ComponentMissing: self.on_component,
+            ComponentOutdated: self.on_component,
             ComponentReturned: self.on_component,
             ComponentStarted: self.on_component,
         }
@@ -128,7 +136,7 @@ class Reports:
         self._deps.nudge(app.uuid)
 
     async def on_component(self, event: Event, delivered: Delivered) -> None:
-        """A component is missing or back: an event of the platform."""
+        """Something of a component: an event of the platform."""
         async with self._deps.db.transaction() as tx:
             await announce(
                 tx,

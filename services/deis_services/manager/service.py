@@ -1,17 +1,22 @@
 """The manager as a service; one replica is enough, a second one would tell some things twice."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from deis_bus import dead
+from deis_bus.contracts.components import COMPONENTS_LIST, ComponentList, ComponentState
 from deis_bus.errors import BusError
 from deis_bus.ports import Bus
+from deis_bus.rpc import Context, Empty
 from deis_platform.buses import open_bus
 from deis_platform.health import HealthServer
 from deis_platform.logs import get_logger
 from deis_platform.metrics import LoopLag, Metrics
 from deis_platform.presence import Presence
-from deis_platform.runner import run_parts, run_service, wait_for_stop
+from deis_platform.runner import Part, run_parts, run_service, wait_for_stop
+from deis_services.manager.feed import Feed
+from deis_services.manager.model import on_bus
 from deis_services.manager.rules import Roll
 from deis_services.manager.settings import Settings
 from deis_services.manager.watch import OWN, Watch
@@ -20,6 +25,7 @@ log = get_logger(__name__)
 
 ABOUT = "which components run, against those that should"
 FIGURES_SECONDS = 10.0
+Listing = Callable[[], tuple[ComponentState, ...]]
 
 
 class Figures:
@@ -51,14 +57,37 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     roll = Roll(settings.components)
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(open_bus(settings.bus, OWN))
-        parts = (
-            Watch(bus, roll, settings.interval_seconds),
-            Presence(bus, OWN, ABOUT),
+        feed = Feed(settings.feed, settings.feed_seconds)
+        watch = Watch(bus, roll, settings.interval_seconds)
+        more, listing = await _listing(settings, stack, feed, watch)
+
+        async def listed(_question: Empty, _context: Context) -> ComponentList:
+            return ComponentList(listing())
+
+        parts: tuple[Part, ...] = (
+            watch,
+            feed,
+            *more,
+            Presence(bus, OWN, ABOUT, {COMPONENTS_LIST: listed}),
             Figures(bus, roll, metrics),
             LoopLag(metrics),
             HealthServer(settings.health, metrics, {"bus": bus.ready}),
         )
         await run_parts(parts, stop)
+
+
+async def _listing(
+    settings: Settings, stack: AsyncExitStack, feed: Feed, watch: Watch
+) -> tuple[tuple[Part, ...], Listing]:
+    """Who tells what is there: the cluster's workloads, else whoever answers on the bus."""
+    if settings.runtime.kind == "local":
+        return (), lambda: on_bus(settings.components, watch.seen, feed.latest)
+    from deis_platform.kubernetes import open_kubernetes
+    from deis_services.manager.cluster import Cluster
+
+    api = await stack.enter_async_context(open_kubernetes(settings.cluster))
+    cluster = Cluster(api, feed, settings.components, watch.tell)
+    return cluster.parts, cluster.states
 
 
 def main() -> None:

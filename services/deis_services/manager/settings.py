@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 
 from deis_bus.contracts.components import COMPONENTS
-from deis_platform.groups import BusSettings, HealthSettings, LogSettings
+from deis_platform.groups import (
+    BusSettings,
+    HealthSettings,
+    KubernetesSettings,
+    LogSettings,
+    RuntimeSettings,
+)
 from deis_platform.settings import duration, env
 
 
@@ -18,6 +24,14 @@ class Settings:
         "DEIS_COMPONENTS",
         (*COMPONENTS, "runtime"),
         help="what should run; without runtime on Kubernetes",
+    )
+    runtime: RuntimeSettings
+    cluster: KubernetesSettings
+    feed: str = env(
+        "DEIS_VERSIONS_URL", "", help="file or URL with the newest versions, JSON; empty: none"
+    )
+    feed_seconds: float = env(
+        "DEIS_VERSIONS_SECONDS", 43_200.0, parse=duration, help="between two readings of it"
     )
     interval_seconds: float = env(
         "DEIS_MANAGER_SECONDS", 5.0, parse=duration, help="between two looks"

@@ -11,8 +11,8 @@ from deis_bus.clock import new_id, timestamp
 from deis_bus.envelope import Envelope
 from deis_bus.errors import BusError
 from deis_bus.events import Event
-from deis_bus.events.fleet import ComponentMissing, ComponentStarted
-from deis_bus.ports import Bus
+from deis_bus.events.fleet import ComponentCrashed, ComponentMissing, ComponentStarted
+from deis_bus.ports import Bus, Component
 from deis_platform.logs import get_logger
 from deis_platform.runner import wait_for_stop
 from deis_services.manager.rules import Roll
@@ -41,6 +41,8 @@ class Watch:
 
     def __init__(self, bus: Bus, roll: Roll, interval_seconds: float) -> None:
         self.waiting: deque[Report] = deque(maxlen=MAX_WAITING)
+        self.seen: tuple[Component, ...] = ()
+        """Who answered at the last look."""
         self._bus = bus
         self._roll = roll
         self._interval = interval_seconds
@@ -55,14 +57,19 @@ class Watch:
             if await wait_for_stop(stop, self._interval):
                 return
 
+    def tell(self, event: Event) -> None:
+        """Report it with the next look."""
+        _tell(event)
+        self.waiting.append(report(event))
+
     async def once(self) -> None:
         """One look, and what waits goes out. Raises BusError while the bus is away."""
         seen = await self._bus.discover(PING_SECONDS)
         # We answer too: who does not hear himself hears nobody, and the others are not missing.
         if any(component.name == OWN for component in seen):
+            self.seen = tuple(seen)
             for event in self._roll.look(seen):
-                _tell(event)
-                self.waiting.append(report(event))
+                self.tell(event)
         while self.waiting:
             first = self.waiting[0]
             subject = subjects.report(subjects.PLATFORM, first.event.TYPE)
@@ -88,5 +95,5 @@ def report(event: Event) -> Report:
 
 
 def _tell(event: Event) -> None:
-    say = log.warning if isinstance(event, ComponentMissing) else log.info
+    say = log.warning if isinstance(event, ComponentMissing | ComponentCrashed) else log.info
     say(event.TYPE.replace(".", " "), **msgspec.structs.asdict(event))

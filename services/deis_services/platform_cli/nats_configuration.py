@@ -64,7 +64,7 @@ def configuration(asked: argparse.Namespace, store_bytes: int) -> str:
         store=json.dumps(asked.store),
         store_bytes=store_bytes,
         memory=MEMORY_BYTES,
-        users=authorization(words),
+        users=authorization(words, pods=True),
     )
 
 

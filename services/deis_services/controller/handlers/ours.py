@@ -4,7 +4,9 @@ from typing import Any
 
 import msgspec
 
+from deis_bus.contracts.components import COMPONENTS_LIST
 from deis_bus.contracts.http import ApiAnswer
+from deis_bus.rpc import Empty, call
 from deis_services.controller import callers, operations
 from deis_services.controller.authorize import may_use
 from deis_services.controller.handlers.builds import is_uuid
@@ -13,6 +15,7 @@ from deis_services.controller.problem import forbidden, missing
 from deis_services.controller.request import Handler, Request, answer
 
 VERSION = "2.3.0"
+MANAGER_SECONDS = 5.0
 
 
 async def read_operation(request: Request) -> ApiAnswer:
@@ -81,7 +84,15 @@ async def platform(request: Request) -> ApiAnswer:
     return answer(200, body)
 
 
+async def components(request: Request) -> ApiAnswer:
+    """What the workflow manager knows of every component; 503 while it is away."""
+    found = await call(request.deps.bus, COMPONENTS_LIST, Empty(), seconds=MANAGER_SECONDS)
+    results = msgspec.to_builtins(found.components)
+    return answer(200, {"results": results, "count": len(results)})
+
+
 HANDLERS = {
+    "components.list": Handler(components),
     "operations.read": Handler(read_operation),
     "events.list": Handler(list_events),
     "platform.info": Handler(platform),
