@@ -29,7 +29,7 @@ from tests.unit.deis_platform.registry.fake import (
 )
 
 QUICK = Limits(pause=0.001)
-SHORT = Limits(pause=0.001, request=0.05)
+SHORT = Limits(pause=0.001, request=0.3)
 MADE = image((8080,), ["/bin/server"])
 
 
@@ -202,7 +202,7 @@ class TestAttempts:
 
     async def test_all_requests_together_have_a_limit(self, fake: FakeRegistry) -> None:
         fake.will(hang)
-        async with asking(fake, limits=Limits(inspection=0.05)) as registry:
+        async with asking(fake, limits=Limits(inspection=0.3)) as registry:
             assert "is away" in await gone(registry, blog(fake))
         assert len(fake.asked) == 1
 
