@@ -37,9 +37,9 @@ class Person:
         prefix: tuple[str, ...] = (),
     ) -> None:
         self.home = home
-        self._router = router
+        self.router = router
         """Address of the router."""
-        self._prefix = prefix
+        self.prefix = prefix
         """Before every command: what it runs in."""
         self.folder = home
         self._echo = echo or (lambda _: None)
@@ -75,7 +75,7 @@ class Person:
         self._echo(f"$ {text}")
         started = time.monotonic()
         process = await asyncio.create_subprocess_exec(
-            *self._prefix,
+            *self.prefix,
             *argv,
             cwd=self.folder,
             env=self.environ,
@@ -107,7 +107,7 @@ class Person:
 
     async def sees(self, host: str, port: int, path: str = "/") -> tuple[int, str]:
         """Status and text of a page, as a browser would ask the router for it."""
-        return await asyncio.to_thread(_fetch, self._router, host, port, path)
+        return await asyncio.to_thread(_fetch, self.router, host, port, path)
 
 
 def _fetch(router: str, host: str, port: int, path: str) -> tuple[int, str]:

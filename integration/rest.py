@@ -2,21 +2,33 @@
 
 import json
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
 
 from integration.person import Person
-from integration.platform_up import Platform
+
+
+class Reached(Protocol):
+    """What is asked of a platform to reach it."""
+
+    @property
+    def port(self) -> int:
+        """Port of the router."""
+        ...
+
+    def host(self, app: str) -> str:
+        """The name of an application's page, and of the API as `deis`."""
+        ...
 
 
 class Rest:
     """Asks as a person who has logged in; anything but a 2xx is an AssertionError."""
 
-    def __init__(self, platform: Platform, person: Person) -> None:
+    def __init__(self, platform: Reached, person: Person) -> None:
         profile = json.loads((person.home / ".deis" / "client.json").read_text())
-        host = f"deis.localhost:{platform.port}"
-        self._base = f"http://127.0.0.1:{platform.port}/v2"
+        host = f"{platform.host('deis')}:{platform.port}"
+        self._base = f"http://{person.router}:{platform.port}/v2"
         self._headers = {"Authorization": f"token {profile['token']}", "Host": host}
 
     async def __aenter__(self) -> Self:

@@ -20,7 +20,8 @@ class NoAnswer(Exception):
 class Connection:
     """One client that keeps its connection."""
 
-    def __init__(self, port: int, host: str) -> None:
+    def __init__(self, address: str, port: int, host: str) -> None:
+        self._address = address
         self._port = port
         self._request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
         self._reader: asyncio.StreamReader | None = None
@@ -44,7 +45,7 @@ class Connection:
 
     async def _once(self) -> tuple[int, bytes]:
         if self._reader is None or self._writer is None:
-            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+            self._reader, self._writer = await asyncio.open_connection(self._address, self._port)
         try:
             self._writer.write(self._request)
             await self._writer.drain()
@@ -84,9 +85,9 @@ class Traffic:
         async with asyncio.timeout(60), self._more:
             await self._more.wait_for(lambda: self.answered + len(self.failures) >= wanted)
 
-    async def flow(self, port: int, host: str) -> None:
+    async def flow(self, address: str, port: int, host: str) -> None:
         """One connection's requests, one after the other, for ever."""
-        connection = Connection(port, host)
+        connection = Connection(address, port, host)
         try:
             while True:
                 await self._ask(connection)
@@ -112,11 +113,13 @@ class Traffic:
 
 
 @asynccontextmanager
-async def traffic(port: int, host: str, connections: int = 4) -> AsyncIterator[Traffic]:
-    """Requests flow while the context lasts."""
+async def traffic(
+    port: int, host: str, connections: int = 4, address: str = "127.0.0.1"
+) -> AsyncIterator[Traffic]:
+    """Requests flow to a router while the context lasts."""
     seen = Traffic()
     async with asyncio.TaskGroup() as group:
-        flows = [group.create_task(seen.flow(port, host)) for _ in range(connections)]
+        flows = [group.create_task(seen.flow(address, port, host)) for _ in range(connections)]
         try:
             await seen.some_more()
             yield seen

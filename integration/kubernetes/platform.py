@@ -23,12 +23,39 @@ BUS_CA = "/var/run/secrets/deis/nats-ca/ca.crt"
 
 
 @dataclass(frozen=True)
+class Gate:
+    """Whoever asks for `url` waits while it answers 404."""
+
+    url: str
+    folder: Path
+    name: str
+
+    def reached(self) -> bool:
+        """Whether somebody waits there."""
+        return (self.folder / "packages" / f"{self.name}.waits").exists()
+
+    def open(self) -> None:
+        """Let them go on."""
+        (self.folder / "packages" / "gates" / self.name).touch()
+
+    @property
+    def script(self) -> str:
+        """A shell text that waits there, at most 60 s."""
+        return (
+            f"for i in $(seq 600); do curl -fs -o /dev/null {self.url} && break; sleep 0.1; done\n"
+            "echo the gate is open"
+        )
+
+
+@dataclass(frozen=True)
 class ClusterPlatform:
     """The installed chart, seen from outside (the scenario's `Platform`)."""
 
     installation: Installation
     address: str
     folder: Path
+    index: str
+    """URL of the package index, which has gates too."""
 
     @property
     def api(self) -> str:
@@ -48,6 +75,10 @@ class ClusterPlatform:
     def host(self, app: str) -> str:
         """The name of an application's page."""
         return f"{app}.{DOMAIN}"
+
+    def gate(self, name: str) -> "Gate":
+        """A place where a build or an instance waits until the test lets it go on."""
+        return Gate(self.index.removesuffix("/simple") + f"/gates/{name}", self.folder, name)
 
     def person(self, home: Path, **more: Any) -> Person:
         """Somebody who finds the platform's names in the DNS, which here is a hosts file."""
@@ -111,4 +142,4 @@ def cluster_platform(folder: Path, node: Node) -> Iterator[ClusterPlatform]:
             "builds": {"egress": {"allow": [f"{node.host_address}/32"]}},
         }
         with installed(folder, node, values) as installation:
-            yield ClusterPlatform(installation, installation.address(), folder)
+            yield ClusterPlatform(installation, installation.address(), folder, url)

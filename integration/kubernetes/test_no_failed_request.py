@@ -1,0 +1,97 @@
+"""Requests flow through the router while an application changes; none of them may fail.
+
+`make test-kubernetes` runs 3 rounds with one instance and with three, `make soak-kubernetes`
+DEIS_SOAK_ROUNDS (20).
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from integration.kubernetes.platform import ClusterPlatform
+from integration.kubernetes.sample import destroyed, pushed
+from integration.person import Person
+from integration.rest import Rest
+from integration.sample_app import commit, edition
+from integration.traffic import Traffic, traffic
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.server]
+
+ROUNDS = 3
+APPS = {1: "lark", 3: "wren"}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("instances", [1, 3])
+async def test_no_request_fails_while_an_app_changes(
+    platform: ClusterPlatform, tmp_path: Path, instances: int
+) -> None:
+    await rounds(platform, tmp_path, instances, ROUNDS)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7000)
+@pytest.mark.parametrize("instances", [1, 3])
+async def test_no_request_fails_in_many_rounds(
+    platform: ClusterPlatform, tmp_path: Path, instances: int
+) -> None:
+    await rounds(platform, tmp_path, instances, int(os.environ.get("DEIS_SOAK_ROUNDS", "20")))
+
+
+async def rounds(platform: ClusterPlatform, folder: Path, instances: int, count: int) -> None:
+    """Deploy, configure, restart, scale, evict and roll back, that many times, under traffic."""
+    app = APPS[instances]
+    person = await pushed(platform, folder / "home", f"owner-of-{app}", app)
+    try:
+        async with Rest(platform, person) as api:
+            await api.post(f"/apps/{app}/scale", web=instances)
+            async with traffic(80, platform.host(app), address=platform.address) as seen:
+                version = 2
+                for number in range(1, count + 1):
+                    version = await one_round(person, api, seen, app, instances, number, version)
+                    if instances > 1:
+                        await evicted(platform, api, app)
+                        await seen.some_more()
+                    assert not seen.failures, (number, seen.failures[:5], platform.log())
+        assert not seen.failures, seen.failures[:5]
+        print(f"{instances} instances, {count} rounds: {seen.answered} requests, none failed")
+    finally:
+        await destroyed(person, app)
+    assert {f"edition {number}".encode() for number in range(count + 1)} <= set(seen.bodies)
+
+
+async def one_round(
+    person: Person, api: Rest, seen: Traffic, app: str, instances: int, number: int, version: int
+) -> int:
+    """Every kind of change once; gives the newest release."""
+    path = f"/apps/{app}"
+    await commit(person, edition(number))
+    await person.types("git", "push", "deis", "main", says=f"{app}:v{version + 1} deployed")
+    await seen.some_more()
+    await api.post(f"{path}/config", values={"ROUND": str(number)})
+    await seen.some_more()
+    await api.post(f"{path}/pods/web/restart")
+    await seen.some_more()
+    await api.post(f"{path}/scale", web=instances + 1)
+    await seen.some_more()
+    await api.post(f"{path}/scale", web=instances)
+    await seen.some_more()
+    rolled = await api.post(f"{path}/releases/rollback", version=version)
+    assert rolled["version"] == version + 3
+    await seen.some_more()
+    return version + 3
+
+
+async def evicted(platform: ClusterPlatform, api: Rest, app: str) -> None:
+    """One pod of it is evicted, as when its node is emptied."""
+    shown = await api.get(f"/apps/{app}/pods")
+    name = next(row["name"] for row in shown["results"] if row["state"] == "up")
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": app},
+    }
+    path = f"/api/v1/namespaces/{app}/pods/{name}/eviction"
+    platform.node.kube("create", "--raw", path, "-f", "-", text=json.dumps(eviction))
