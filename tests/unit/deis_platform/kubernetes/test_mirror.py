@@ -344,7 +344,7 @@ async def _play(steps: list[str]) -> None:
 
     mirror: Mirror[View] = Mirror(store, MAP, View, heard=heard)  # type: ignore[arg-type]
     mirror._version = await mirror._relist()
-    for what in [*steps, "hear all"]:
+    for what in [*steps, "take list", "hear all"]:
         if what.startswith("write"):
             store.write(what[-1])
         elif what.startswith("remove"):
@@ -354,13 +354,14 @@ async def _play(steps: list[str]) -> None:
             mirror.learn(msgspec.to_builtins(answer))
         elif what == "make list" and store.listed is None:
             store.make_list()
-        elif what == "list":
+        elif what == "list" or (what == "take list" and store.listed is not None):
             mirror._version = await mirror._relist()
-        elif what.startswith("hear"):
+        elif what.startswith("hear") and store.listed is None:  # never while a list is under way
             news = store.after(mirror._version)
             for change in news if what == "hear all" else news[:1]:
                 mirror._take(change)
     assert mirror.items == heard_of == store.now
+    assert mirror._learned == set()
     for answer in store.answers:  # those that come after everything was heard
         mirror.learn(msgspec.to_builtins(answer))
     assert mirror.items == heard_of == store.now
