@@ -1,0 +1,79 @@
+"""What tests kill on the cluster, by name; each comes back by itself."""
+
+import json
+from collections.abc import Callable
+
+from integration.cluster.node import Node
+from integration.kubernetes.installed import NAMESPACE
+from integration.kubernetes.platform import ClusterPlatform
+from integration.servers import until
+
+POD_VICTIMS = (
+    "deis-gateway",
+    "deis-controller",
+    "deis-builder",
+    "deis-router",
+    "deis-logger",
+    "deis-log-shipper",
+    "deis-nats",
+    "deis-database",
+)
+BUILD_POD = "build pod"
+API_SERVER = "kube-apiserver"
+BUILDS = "deis-builds"
+
+
+async def kill(platform: ClusterPlatform, name: str) -> None:
+    """SIGKILL: a pod without any grace, or a program of the node, which is started again."""
+    if name == API_SERVER:
+        programs = platform.node.programs()
+        programs.end(API_SERVER)
+        programs.start_again(API_SERVER)
+        return
+    namespace, selector = (
+        (BUILDS, "heritage=deis") if name == BUILD_POD else (NAMESPACE, f"app={name}")
+    )
+    platform.node.kube(
+        *("--namespace", namespace, "delete", "pod", "--selector", selector),
+        *("--grace-period=0", "--force"),
+    )
+
+
+async def all_ready(platform: ClusterPlatform) -> None:
+    """Wait until every component is ready again."""
+    await until(lambda: ready(platform.node), "every component is ready again", 120)
+
+
+def ready(node: Node) -> bool:
+    """Whether every pod of the platform is ready, and none is missing."""
+    kinds = "deployments,statefulsets,daemonsets"
+    for workload in node.get("--namespace", NAMESPACE, kinds)["items"]:
+        status, spec = workload["status"], workload["spec"]
+        if workload["kind"] == "DaemonSet":
+            wanted, there = status.get("desiredNumberScheduled", 0), status.get("numberReady", 0)
+        else:
+            wanted, there = spec["replicas"], status.get("readyReplicas", 0)
+        if there < wanted:
+            return False
+    return True
+
+
+def rows(platform: ClusterPlatform, query: str) -> list[dict[str, object]]:
+    """What the platform's database says."""
+    text = f"SELECT coalesce(json_agg(q), '[]') FROM ({query}) q"
+    words = ("exec", "deis-database-0", "-c", "deis-database", "--", "psql", "-At", "-U", "deis")
+    printed = platform.node.kube("--namespace", NAMESPACE, *words, "-d", "deis", "-c", text)
+    found: list[dict[str, object]] = json.loads(printed)
+    return found
+
+
+def quietly(condition: Callable[[], bool]) -> Callable[[], bool]:
+    """The condition; False while the cluster does not answer."""
+
+    def asked() -> bool:
+        try:
+            return condition()
+        except Exception:  # noqa: BLE001 - whatever is away just now
+            return False
+
+    return asked
