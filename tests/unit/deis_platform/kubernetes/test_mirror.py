@@ -193,6 +193,14 @@ async def test_news_begins_the_pauses_anew(fake: Fake, api: Kubernetes) -> None:
     assert (pauses.begun, pauses.taken) == (2, 3)
 
 
+async def test_news_of_a_watch_that_breaks_after_it_counts_too(fake: Fake, api: Kubernetes) -> None:
+    pauses = Pauses()
+    fake.will(listing(version=5), refusal(500), lines(bookmark(6), then=cut), refusal(500))
+    async with running(Mirror(api, MAP, View, pauses=pauses)):
+        await fake.until_asked(5)
+    assert (pauses.begun, pauses.taken) == (2, 3)
+
+
 async def test_an_outage_is_two_lines_in_the_log(fake: Fake, api: Kubernetes) -> None:
     written = io.StringIO()
     logs.set_up(stream=written)
