@@ -20,6 +20,8 @@ pytestmark = pytest.mark.server
 
 MB = 1024 * 1024
 KINDS = pytest.mark.parametrize("kind", [Rclone, SeaweedFS])
+LIMIT = 50
+"""Seconds after which a test says itself that something hangs."""
 SILENCE = 0.25
 """Seconds of silence after which a store without patience gives up, where others wait for 30."""
 
@@ -77,8 +79,9 @@ async def test_killed_while_an_object_is_put(kind: Kind, tmp_path: Path) -> None
             s3.signal(signal.SIGSTOP)  # so that it is not back before the put has ended
             yield b"x" * 2 * PART_BYTES
 
-        with pytest.raises(Transient, match="the object store is away"):
-            await hasty.put("k", source())
+        async with asyncio.timeout(LIMIT):
+            with pytest.raises(Transient, match="the object store is away"):
+                await hasty.put("k", source())
         s3.signal(signal.SIGKILL)
         assert await until_back(store) == b"old"
         assert [info.key for info in await store.list()] == ["k"]
@@ -114,7 +117,8 @@ async def test_opening_waits_for_no_server(kind: Kind, tmp_path: Path) -> None:
             put = asyncio.create_task(store.put("k", chunks(b"x")))
             await asyncio.sleep(0)
             s3.signal(signal.SIGCONT)
-            assert (await put).size == 1
+            async with asyncio.timeout(LIMIT):
+                assert (await put).size == 1
 
 
 @KINDS

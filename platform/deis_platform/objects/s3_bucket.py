@@ -60,7 +60,7 @@ class Bucket:
                 try:
                     await self.look()
                 except NoBucket:
-                    await self._make()
+                    await self.make()
                 self._found = True
 
     async def look(self) -> None:
@@ -75,11 +75,8 @@ class Bucket:
             if fault.status != FORBIDDEN:
                 raise
 
-    async def _ask(self, operation: str, **fields: Any) -> Any:
-        async with asyncio.timeout(self._seconds):
-            return await getattr(self._client, operation)(Bucket=self._name, **fields)
-
-    async def _make(self) -> None:
+    async def make(self) -> None:
+        """In its region; nothing where it is there. Raises NoBucket when it cannot be made."""
         fields = {}
         if self._make_in != HOME_REGION:
             fields = {"CreateBucketConfiguration": {"LocationConstraint": self._make_in}}
@@ -92,3 +89,7 @@ class Bucket:
                     f"the object store has no bucket {self._name}, and making it failed:"
                     f" {fault.code}"
                 ) from None
+
+    async def _ask(self, operation: str, **fields: Any) -> Any:
+        async with asyncio.timeout(self._seconds):
+            return await getattr(self._client, operation)(Bucket=self._name, **fields)

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +11,9 @@ from deis_platform.embedded import binaries
 from deis_platform.embedded.errors import ServerFailed
 from deis_platform.embedded.owners import postgres_owner
 from deis_platform.embedded.ports import check_free
+from deis_platform.groups import ObjectsSettings
+from deis_platform.objects import check_settings
+from deis_platform.settings import SettingsError, load
 from deis_services.platform_cli import folder
 from deis_services.platform_cli.options import Options, closed_to_others
 
@@ -27,6 +30,15 @@ def problems(options: Options, data: Path) -> list[str]:
         # Whoever uses the folder has the ports as well, which would only repeat it.
         *(() if folder.in_use(data) else _ports(options)),
     ]
+
+
+def objects(environ: Mapping[str, str]) -> Iterator[str]:
+    """What speaks against the object store of the environment; its server is not asked."""
+    if environ.get("DEIS_OBJECTS_URL"):
+        try:
+            check_settings(load(ObjectsSettings, environ))
+        except (SettingsError, ValueError) as fault:
+            yield str(fault)
 
 
 def missing_tools() -> Iterator[str]:

@@ -23,6 +23,7 @@ from deis_platform.embedded.ports import check_free
 from deis_platform.groups import ObjectsSettings
 from deis_platform.migrations import SchemaError, check
 from deis_platform.migrations import found as migrations
+from deis_platform.objects import NoObject, open_objects
 from deis_platform.settings import load
 from deis_services.platform_cli import folder
 from deis_services.platform_cli.checks import TOOLS
@@ -35,6 +36,9 @@ LOOKS = 8
 """A component that is busy may miss a ping; one that misses all of these does not run."""
 LOOK_SECONDS = 0.5
 DATABASE_SECONDS = 5.0
+OBJECTS_SECONDS = 10.0
+NO_OBJECT = "doctor"
+"""The doctor asks for an object of that name: what answers that there is none is well."""
 LETTERS = 1000
 
 FreeBytes = Callable[[Path], int]
@@ -66,7 +70,7 @@ async def collect(found: Reach, free: FreeBytes = free_bytes) -> Evidence:
         expected=_expected(found),
         outside=found.outside,
     )
-    parts = await asyncio.gather(_of_bus(found), _of_database(found))
+    parts = await asyncio.gather(_of_bus(found), _of_database(found), _of_objects(found))
     changes = {name: value for part in parts for name, value in part.items()}
     return msgspec.structs.replace(evidence, **changes)
 
@@ -158,6 +162,27 @@ async def _of_database(found: Reach) -> dict[str, object]:
         return {"database": f"no answer within {DATABASE_SECONDS:g} s", "database_url": url}
     except (BusError, OSError) as fault:
         return {"database": str(fault) or type(fault).__name__, "database_url": url}
+
+
+async def _of_objects(found: Reach) -> dict[str, object]:
+    settings = found.bucket()
+    if settings is None:
+        return {}
+    server = settings.s3_endpoint or f"https://s3.{settings.s3_region}.amazonaws.com"
+    told = {"objects_url": settings.url, "objects_server": server}
+    try:
+        async with (
+            asyncio.timeout(OBJECTS_SECONDS),
+            open_objects(settings, prepare=False) as store,
+            store.get(NO_OBJECT),
+        ):
+            return {"objects": "", **told}
+    except NoObject:
+        return {"objects": "", **told}
+    except TimeoutError:
+        return {"objects": f"no answer within {OBJECTS_SECONDS:g} s", **told}
+    except (Transient, ValueError) as fault:
+        return {"objects": str(fault), **told}
 
 
 async def _schema(database: Database) -> dict[str, object]:

@@ -105,6 +105,15 @@ def database_environment(servers: Servers) -> dict[str, str]:
     }
 
 
+def objects_environment(servers: Servers, environ: Mapping[str, str]) -> dict[str, str]:
+    """For who looks at the object store from another folder, with another environment."""
+    told = {"DEIS_OBJECTS_URL": servers.objects_url}
+    for name, value in environ.items():
+        if name.startswith("DEIS_S3_") and value:
+            told[name] = os.path.abspath(value) if name.endswith("_FILE") else value
+    return told
+
+
 def _rights(name: str, servers: Servers) -> dict[str, str]:
     password = servers.nats_passwords.get(name)
     if password is None:

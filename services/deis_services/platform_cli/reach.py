@@ -15,7 +15,7 @@ from deis_bus.streams import EVENTS
 from deis_bus.users import OPERATOR
 from deis_platform.buses import open_bus
 from deis_platform.embedded.errors import ServerFailed
-from deis_platform.groups import BusSettings, DatabaseSettings
+from deis_platform.groups import BusSettings, DatabaseSettings, ObjectsSettings
 from deis_platform.settings import load
 from deis_services.platform_cli import folder
 from deis_services.platform_cli.options import Options, data_folder
@@ -71,6 +71,14 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         secret = str(self.data / "secrets" / "postgres") if self.embedded_postgres else ""
         password = secret or self.environ.get("DEIS_DATABASE_PASSWORD_FILE", "")
         return DatabaseSettings(url=str(ready["database"]), password_file=password)
+
+    def bucket(self) -> ObjectsSettings | None:
+        """The bucket of the running platform, else the one that the environment names; None where
+        objects are files. Raises SettingsError."""
+        told = {**self.environ, **self.ready.get("objects", {})}
+        if not told.get("DEIS_OBJECTS_URL", "").startswith("s3:"):
+            return None
+        return load(ObjectsSettings, told)
 
     def command(self, *words: str) -> str:
         """A `deis-platform` command to type for this platform."""

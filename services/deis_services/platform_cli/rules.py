@@ -44,6 +44,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     nats_url: str = ""
     database: str | None = None
     """The same for PostgreSQL."""
+    objects: str | None = None
+    """The same for a bucket; None also where objects are files."""
+    objects_url: str = ""
+    objects_server: str = ""
+    """Where the bucket is asked for."""
     outside: tuple[str, ...] = ()
     """Which of `nats` and `postgres` are not the platform's own: their logs lie elsewhere."""
     database_url: str = ""
@@ -68,6 +73,7 @@ def findings(found: Evidence) -> list[Finding]:
         ports,
         not_running,
         servers_away,
+        objects_away,
         migrations,
         missing_components,
         old_components,
@@ -143,6 +149,17 @@ def servers_away(found: Evidence) -> Iterable[Finding]:
                 evidence=f"{url}: {why}",
                 command=f"{ASKING[name]} {shlex.quote(url)}" if name in found.outside else log,
             )
+
+
+def objects_away(found: Evidence) -> Iterable[Finding]:
+    """The bucket cannot be read: builds fail, and no instance starts where its slug is not yet."""
+    if found.objects:
+        yield Finding(
+            component="objects",
+            problem="slugs and sources can neither be stored nor fetched",
+            evidence=f"{found.objects_url} at {found.objects_server}: {found.objects}",
+            command=f"curl -sSI {shlex.quote(found.objects_server)}",
+        )
 
 
 def migrations(found: Evidence) -> Iterable[Finding]:

@@ -27,7 +27,13 @@ from deis_services.platform_cli.folder import DataFolder, opened
 from deis_services.platform_cli.logfile import PlatformLog
 from deis_services.platform_cli.options import Options, data_folder
 from deis_services.platform_cli.parts import InProcess, OwnProcess
-from deis_services.platform_cli.plan import Plan, environments, make, own_environment
+from deis_services.platform_cli.plan import (
+    Plan,
+    environments,
+    make,
+    objects_environment,
+    own_environment,
+)
 from deis_services.platform_cli.reach import Reach
 from deis_services.platform_cli.servers import Embedded
 from deis_services.platform_cli.services import SERVICES, Door
@@ -44,7 +50,7 @@ def up(options: Options, environ: Mapping[str, str], door: Door) -> int:
     """Run the platform until a signal; the exit code. `door` imports a service by name."""
     started = time.monotonic()
     data = data_folder(options.data)
-    wrong = checks.problems(options, data)
+    wrong = [*checks.problems(options, data), *checks.objects(environ)]
     for line in wrong:
         screen.complain(line)
     if wrong:
@@ -196,6 +202,7 @@ class Up:
             "gateway": f"http://127.0.0.1:{plan.gateway_port}",
             "nats": addresses.nats_url,
             "database": addresses.database_url,
+            "objects": objects_environment(addresses, self._environ),
             "data": str(plan.data),
             "services": list(self._names),
             "pid": os.getpid(),

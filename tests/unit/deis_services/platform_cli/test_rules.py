@@ -108,6 +108,15 @@ def test_servers_of_somebody_else_are_asked_where_they_are() -> None:
     assert database.command == "pg_isready -d postgresql://127.0.0.1/deis"
 
 
+def test_a_bucket_that_cannot_be_read() -> None:
+    told = {"objects_url": "s3://deis/x", "objects_server": "http://127.0.0.1:9000"}
+    assert found(objects="", **told) == []
+    away = one(objects="the object store is away", **told)
+    assert away.component == "objects"
+    assert away.evidence == "s3://deis/x at http://127.0.0.1:9000: the object store is away"
+    assert away.command == "curl -sSI http://127.0.0.1:9000"
+
+
 def test_pending_migrations_and_a_newer_schema() -> None:
     pending = one(pending=("0002_more.sql",))
     assert pending.evidence == "not applied: 0002_more.sql"
