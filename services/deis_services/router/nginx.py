@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import structlog
+from msgspec.structs import replace
 
 from deis_platform.embedded.keeper import Keeper
 from deis_services.router.admin import AdminFailed, AdminSocket
@@ -55,7 +56,7 @@ class Nginx:
     """
 
     def __init__(self, binary: Path, folder: Path, layout: Layout, keeper: Keeper) -> None:
-        self.layout = layout
+        self.layout, self._files = _with_stderr(layout)
         self._binary = binary
         self._folder = folder
         self._keeper = keeper
@@ -74,7 +75,8 @@ class Nginx:
             cwd=self._folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
-            stderr=None if self._tells else asyncio.subprocess.DEVNULL,
+            stderr=None if self.layout.error_stream else asyncio.subprocess.DEVNULL,
+            pass_fds=self._files,
             start_new_session=True,
             env=self._keeper.environment,
         )  # fmt: skip
@@ -126,11 +128,6 @@ class Nginx:
         # What a killed nginx left would keep the next one from starting.
         (admin / "control.sock").unlink(missing_ok=True)
 
-    @property
-    def _tells(self) -> bool:
-        """Whether nginx has something to say on our stderr."""
-        return self.layout.error_stream or self.layout.access_log == STDERR
-
     async def _write(self, layout: Layout, *, open_for_requests: bool) -> str:
         """Put a configuration in place that nginx itself has tested; gives its generation."""
         generation = f"{os.getpid()}-{next(self._generations)}"
@@ -154,6 +151,7 @@ class Nginx:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            pass_fds=self._files,
             env={},
         )  # fmt: skip
         try:
@@ -200,6 +198,19 @@ class Nginx:
         _signal_group(group, signal.SIGKILL)
         await process.wait()
         self._keeper.forget(group)
+
+
+def _with_stderr(layout: Layout) -> tuple[Layout, tuple[int, ...]]:
+    """Where the access log goes to our stderr: its file under another number, for nginx to inherit.
+    nginx opens it by that name, also where its own stderr is a trial's."""
+    if layout.access_log != STDERR:
+        return layout, ()
+    try:
+        file = os.open(STDERR, os.O_WRONLY | os.O_APPEND)
+    except OSError as fault:
+        log.warning("no access log: stderr cannot be opened", fault=str(fault))
+        return replace(layout, access_log=""), ()
+    return replace(layout, access_log=f"/dev/fd/{file}"), (file,)
 
 
 async def _exited(process: asyncio.subprocess.Process) -> None:
