@@ -6,6 +6,9 @@ that walks the objects of a thousand applications stops the loop for millisecond
 
 import msgspec
 
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""The whole object once more, a Secret's data among it, where somebody ran `kubectl apply`."""
+
 
 class Owner(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """An entry of `ownerReferences`."""
@@ -16,7 +19,7 @@ class Owner(msgspec.Struct, frozen=True, gc=False, rename="camel"):
 
 
 class Meta(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """An object's metadata, as far as we look."""
+    """An object's metadata, as far as we look; without the annotation LAST_APPLIED."""
 
     name: str = ""
     namespace: str = ""
@@ -28,6 +31,10 @@ class Meta(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     owner_references: tuple[Owner, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.annotations:
+            self.annotations.pop(LAST_APPLIED, None)
 
     @property
     def key(self) -> str:

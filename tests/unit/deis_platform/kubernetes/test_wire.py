@@ -33,6 +33,17 @@ def test_a_view_keeps_what_it_names_and_a_dict_keeps_all() -> None:
     assert decoded(body, dict) == msgspec.json.decode(body)
 
 
+def test_what_kubectl_notes_of_the_whole_object_is_dropped() -> None:
+    notes = {
+        "kubectl.kubernetes.io/last-applied-configuration": '{"data":{"x":"c2VjcmV0"}}',
+        "a": "b",
+    }
+    body = msgspec.json.encode({"metadata": {"name": "a", "annotations": notes}})
+    assert decoded(body, View).metadata.annotations == {"a": "b"}
+    with_null = msgspec.json.encode({"metadata": {"name": None, "annotations": notes}})
+    assert decoded(with_null, View).metadata.annotations == {"a": "b"}
+
+
 def test_null_is_like_absent() -> None:
     body = msgspec.json.encode(
         {"metadata": {"name": "a", "creationTimestamp": None}, "endpoints": None}
