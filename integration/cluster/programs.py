@@ -80,8 +80,13 @@ class Programs:
         return text[-_LOG_TAIL:] or "it said nothing"
 
 
+_children: list[subprocess.Popen[bytes]] = []
+"""Kept, so that nobody warns of a child that runs on when its object goes."""
+
+
 def spawn(argv: Sequence[str | Path], log: Path) -> Process:
     """Start a program that outlives us, in a session of its own."""
+    _children[:] = [child for child in _children if child.poll() is None]  # reaps the ended
     with log.open("ab") as output:
         child = subprocess.Popen(
             argv,
@@ -92,6 +97,7 @@ def spawn(argv: Sequence[str | Path], log: Path) -> Process:
             stderr=output,
             start_new_session=True,
         )
+    _children.append(child)
     return process(child.pid)
 
 

@@ -138,13 +138,13 @@ def test_pods_outlive_kubelet_and_containerd(node: Node, namespace: str) -> None
     wait_ready(node, namespace, "web")
     before = node.get("pod", "web", "-n", namespace)["status"]
     programs = node.programs()
+    says = ("-n", namespace, "exec", "web", "--", "cat", "/etc/hostname")
     for name in ("kubelet", "containerd"):
         programs.end(name)
         assert answers(f"http://{before['podIP']}:8000/hostname")
         programs.start_again(name)
-    says = ("-n", namespace, "exec", "web", "--", "cat", "/etc/hostname")
-    until(lambda: node.tries(*says), "exec after the restart")
-    until(lambda: conditions(node)["Ready"] == "True", "a ready node")
+        until(lambda: node.tries(*says), f"exec after the restart of {name}")
+        until(lambda: conditions(node)["Ready"] == "True", "a ready node")
     after = node.get("pod", "web", "-n", namespace)["status"]
     assert after["podIP"] == before["podIP"]
     assert after["containerStatuses"][0]["restartCount"] == 0
