@@ -36,7 +36,7 @@ LOOKS = 8
 """A component that is busy may miss a ping; one that misses all of these does not run."""
 LOOK_SECONDS = 0.5
 DATABASE_SECONDS = 5.0
-OBJECTS_SECONDS = 10.0
+OBJECTS_SECONDS = 5.0
 NO_OBJECT = "doctor"
 """The doctor asks for an object of that name: what answers that there is none is well."""
 LETTERS = 1000
