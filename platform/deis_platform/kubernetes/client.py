@@ -32,8 +32,8 @@ WATCH_SECONDS = 40
 """How long one watch lasts; the next one goes on where it ended."""
 SILENT_SECONDS = 50.0
 """A watch that is silent for so long hangs: its end is at WATCH_SECONDS, and told."""
-PAGE = 200
-"""Objects a request; decoding more of them at once would hold up the loop."""
+PAGE = 100
+"""Objects a request; they are decoded in one go, in some 5 ms for pods of 15 KB."""
 ATTEMPTS = 5
 """Of a write that met a conflict."""
 PAUSE_SECONDS = 0.05
