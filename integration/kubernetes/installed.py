@@ -155,7 +155,7 @@ def small_values(node: Node, prefix: str, tag: str) -> dict[str, Any]:
         "platformDomain": DOMAIN,
         "registrationMode": "enabled",
         **{name: {"replicas": 1} for name in ("gateway", "controller", "router")},
-        "nats": {"storage": {**storage, "limit": "1GB"}},
+        "nats": {"storage": storage},
         "database": {"storage": storage},
         "objects": {"inCluster": {"storage": storage}},
         "builds": {"egress": {"deny": [f"{node.address}/32"]}},
