@@ -14,7 +14,7 @@ PYTEST := $(PYTHON_IN_VENV) -m pytest -q
 QUICK := -m "not soak and not kubernetes"
 SERVICES := gateway controller builder runtime router logger manager
 
-.PHONY: help setup fmt lint unit integration test test-kubernetes cluster-up cluster-down soak bench fuzz cover asyncapi settings images demo \
+.PHONY: help setup fmt lint unit integration test test-kubernetes test-kubernetes-full soak-kubernetes cluster-up cluster-down soak bench fuzz cover asyncapi settings images demo \
 	up tools \
 	$(addprefix run-,$(SERVICES))
 
@@ -52,7 +52,15 @@ test: setup tools ## all of them: what the README and CI call
 
 test-kubernetes: setup tools ## tests on a real node, or on the cluster of $KUBECONFIG (root)
 	@$(HERE) $(PYTHON_IN_VENV) -m integration.cluster prepare
+	@$(PYTEST) -m "kubernetes and not soak and not full" integration/kubernetes
+
+test-kubernetes-full: setup tools ## all of them, those that take long too
+	@$(HERE) $(PYTHON_IN_VENV) -m integration.cluster prepare
 	@$(PYTEST) -m "kubernetes and not soak" integration/kubernetes
+
+soak-kubernetes: setup tools ## rounds without a failed request on the cluster (DEIS_SOAK_ROUNDS, 20)
+	@$(HERE) $(PYTHON_IN_VENV) -m integration.cluster prepare
+	@DEIS_SOAK_ROUNDS=$${DEIS_SOAK_ROUNDS:-20} $(PYTEST) -s --timeout 7200 -m "kubernetes and soak" integration/kubernetes
 
 cluster-up: setup ## a Kubernetes node on this machine, for 3 hours at most (root)
 	@$(HERE) $(PYTHON_IN_VENV) -m integration.cluster up
@@ -61,7 +69,7 @@ cluster-down: setup ## end it, and leave the machine as it was
 	@$(HERE) $(PYTHON_IN_VENV) -m integration.cluster down
 
 soak: setup tools ## fault and zero-failure rounds, many times (DEIS_SOAK_ROUNDS, 50)
-	@DEIS_SOAK_ROUNDS=$${DEIS_SOAK_ROUNDS:-50} $(PYTEST) -s --timeout 7200 -m soak integration
+	@DEIS_SOAK_ROUNDS=$${DEIS_SOAK_ROUNDS:-50} $(PYTEST) -s --timeout 7200 -m "soak and not kubernetes" integration
 
 bench: setup ## measure against bare baselines; a table and bench-results.json
 	@$(HERE) $(PYTHON_IN_VENV) -m integration.bench
