@@ -17,6 +17,7 @@ from deis_bus.contracts.logs import MAX_LINES, TAIL, Tail
 from deis_bus.jetstream import JetStreamBus, connect
 from deis_bus.ports import Bus
 from deis_bus.rpc import call
+from deis_bus.users import SERVICES, authorization
 from deis_platform.presence import Presence
 from deis_platform.runner import Part, run_parts
 from deis_platform.settings import load
@@ -28,7 +29,7 @@ from deis_services.shipper.model import Pod
 from deis_services.shipper.positions import Positions
 from deis_services.shipper.ship import Shipper
 from integration.bus_rig import OnNats
-from integration.servers import RunningNats, until
+from integration.servers import RunningNats, nats_server, until
 from tests.behaviour.kubelet_logs import BLOG, SHOWN, ContainerLogs
 
 pytestmark = pytest.mark.server
@@ -45,6 +46,8 @@ class Kept:
     def __init__(self, bus: Bus) -> None:
         self.logger = Logger(bus, load(LoggerSettings, {}))
         self.lines: list[tuple[str, str]] = []
+        self.counts: Counter[str] = Counter()
+        """Lines by application."""
         self.logger.collector._sinks = (self,)
         self._parts: tuple[Part, ...] = (
             self.logger.collector,
@@ -53,7 +56,8 @@ class Kept:
 
     def take(self, appuuid: str, lines: list[bytes]) -> None:
         """Keep them, too."""
-        assert 0 < len(lines) <= MAX_LINES or not lines
+        assert len(lines) <= MAX_LINES
+        self.counts[appuuid] += len(lines)
         self.lines += [(appuuid, line.decode()) for line in lines]
         self.logger.take(appuuid, lines)
 
@@ -321,3 +325,17 @@ class TestShipper(OnNats):
                 flood.unlink()
             logs.write("two")
             await until(lambda: kept.texts == ["one", "two"], "the line behind the flood")
+
+
+async def test_its_rights_are_enough(node: Path, logs: ContainerLogs) -> None:
+    passwords = {name: f"of-{name}" for name in SERVICES}
+    async with (
+        nats_server(node, authorization(passwords)) as nats,
+        connect(nats.url, "logger", user="logger", password="of-logger") as heard,
+        connect(nats.url, "shipper", user="shipper", password="of-shipper") as sent,
+    ):
+        kept = Kept(heard)
+        async with kept.listening(), shipping(sent, node, BLOG) as shipper:
+            logs.write("one")
+            await until(lambda: kept.texts == ["one"] and shipper.lines == 1, "the line")
+        assert sent.counts.errors == 0

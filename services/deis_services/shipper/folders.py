@@ -10,9 +10,10 @@ from deis_platform.logs import get_logger
 from deis_services.shipper import inotify
 from deis_services.shipper.files import LogFolder
 from deis_services.shipper.inotify import Event, Inotify
+from deis_services.shipper.listing import Counts
 from deis_services.shipper.model import Key, Pod, Position, is_container, is_plain
 from deis_services.shipper.positions import Saved, SavedFile
-from deis_services.shipper.tail import Counts, Tail
+from deis_services.shipper.tail import Tail
 
 log = get_logger(__name__)
 
@@ -95,9 +96,10 @@ class Folders:
                 self._happened(place, event)
 
     def retry(self) -> None:
-        """Try again to watch and to read what could not be."""
+        """Called now and then: try again to watch and to read what could not be; end old halves."""
         self.ready.update(dict.fromkeys(self._late))
         self._late.clear()
+        self.ready.update({tail: None for tail in self._waiting() if tail.tick()})
         missed, self._missed = self._missed, set()
         for place in missed:
             if len(place) == 1:
@@ -121,7 +123,11 @@ class Folders:
     @property
     def late(self) -> bool:
         """Whether something is to be tried again."""
-        return bool(self._missed or self._late)
+        return bool(self._missed or self._late or self._waiting())
+
+    def _waiting(self) -> list[Tail]:
+        """Those in the middle of a line, with nothing to read."""
+        return [tail for tail in self.tails.values() if tail.waits and tail not in self.ready]
 
     def done(self, tail: Tail) -> None:
         """It has ended: forget it."""

@@ -71,8 +71,17 @@ class Parser:
                 safe, safe_lines = at, len(lines)
         return Fed(lines, end, safe, safe_lines)
 
+    @property
+    def open(self) -> bool:
+        """Whether a line has begun and not ended."""
+        return bool(self._open)
+
+    def go_on(self, earlier: "Parser") -> None:
+        """This file goes on where an earlier one ended: in the middle of a line, too."""
+        self._open = earlier._open
+
     def end(self) -> list[bytes]:
-        """Nothing follows in this file: what is open ends here."""
+        """Nothing follows: what is open ends here."""
         lines: list[bytes] = []
         for stream in list(self._open):
             self._finish(stream, lines)

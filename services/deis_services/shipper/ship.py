@@ -47,6 +47,7 @@ class Shipper:
         self._most_files = most_files
         self._woken = asyncio.Event()
         self._unsaved = asyncio.Event()
+        self._retry_at = 0.0
 
     def known(self, pod: Pod) -> None:
         """A pod of an application on this node."""
@@ -81,6 +82,9 @@ class Shipper:
 
     async def _once(self, stop: asyncio.Event) -> None:
         self._folders.hear()
+        if self._folders.late and asyncio.get_running_loop().time() >= self._retry_at:
+            self._retry_at = asyncio.get_running_loop().time() + RETRY_SECONDS
+            self._folders.retry()
         if not self._folders.ready:
             self.lag = 0.0
             await self._wait(stop)
@@ -100,8 +104,6 @@ class Shipper:
             await unless(stop, self._woken.wait(), late)
         finally:
             self._folders.events.disarm()
-        if not self._woken.is_set():
-            self._folders.retry()
 
     async def _round(self) -> None:
         """Send what can be read now, in turn, up to the limit. Raises Transient: nothing counts."""

@@ -11,8 +11,9 @@ import msgspec
 
 from deis_platform.loglines import platform_text
 from deis_platform.logs import get_logger
-from deis_services.shipper.files import Content, LogFolder, Stat, close, first_of
-from deis_services.shipper.model import Key, LogFile, Pod, Position, log_file
+from deis_services.shipper.files import Content, LogFolder, close
+from deis_services.shipper.listing import Counts, File, listed
+from deis_services.shipper.model import Key, Pod, Position
 from deis_services.shipper.parse import Parser
 
 log = get_logger(__name__)
@@ -32,26 +33,6 @@ class Portion(msgspec.Struct, frozen=True):
     first: int = 0
 
 
-class Counts(msgspec.Struct):
-    """What happened in all containers so far."""
-
-    malformed: int = 0
-    """Entries that were none."""
-    refused: int = 0
-    """Names that were no files of their own."""
-    lost: int = 0
-    """Lines, about."""
-
-
-class File(msgspec.Struct, frozen=True):
-    """A file as it lies there."""
-
-    named: LogFile
-    key: Key
-    inode: int
-    size: int
-
-
 class _Held:
     """The file that is being read; `name` is empty once it has none any more."""
 
@@ -61,11 +42,14 @@ class _Held:
         self.content = content
         self.inode = file.inode
         self.source = source
+        self.before: _Held | None = None
+        """The file before it, as long as a line of that one goes on in this one."""
         self.begin(begin)
 
     def begin(self, position: Position) -> None:
         """Go on from there."""
         self.parser = Parser(self.source.encode())
+        self.before = None
         self.at = position.offset
         self.lines = position.lines
         """Given of this file so far."""
@@ -103,6 +87,12 @@ class Tail:
         self._last = [*saved][-1] if saved else None
         """The newest file of before, until it is clear what has become of it."""
         self._held: _Held | None = None
+        self._left: _Held | None = None
+        """The file that was left in the middle of a line, until the next one is opened."""
+        self._waited: int | None = None
+        """Where an open line was found waiting for its rest."""
+        self._settle = False
+        """Whether it has waited long enough."""
         self._notices: list[bytes] = []
         self._noticed = 0
 
@@ -156,13 +146,28 @@ class Tail:
         self._noticed = 0
         self._dirty = True
         self._again = True
+        self._left = None
         if self._held is not None:
             self._held.begin(self._position(self._held.key))
+
+    @property
+    def waits(self) -> bool:
+        """Whether a line has begun whose rest may never come: its container ended, say."""
+        return self._held is not None and self._held.parser.open
+
+    def tick(self) -> bool:
+        """Called now and then while it `waits`; gives whether it has waited long enough."""
+        at = self._held.at if self._held else None
+        self._settle = self._waited == at
+        self._waited = at
+        return self._settle
 
     def release(self) -> None:
         """Close the file; it is opened again when there is more in it."""
         if self._held is not None:
             close(self._held.content)
+            if self._held.before is not None:
+                self._tried.pop(self._held.before.key, None)  # its last line has to come again
             self._held = None
             self._dirty = True
 
@@ -191,23 +196,50 @@ class Tail:
         held.lines += len(fed.lines)
         held.at += fed.consumed
         if fed.safe is not None:
-            self._given[held.key] = Position(at + fed.safe, first + fed.safe_lines)
+            self._give_up_to(held, at + fed.safe, first + fed.safe_lines)
         self._sizes[held.key] = max(self._sizes.get(held.key, 0), at + len(data))
         return Portion(fed.lines, self._source(held.key), first)
 
     def _exhausted(self, held: _Held, size: int) -> Portion | None:
         """The end of the file for now; where another one has more, it is left."""
         self._tried[held.key] = size
-        if not self.gone and self._next() is None:
-            return None
-        first, lines = held.lines, held.parser.end()
-        self._given[held.key] = Position(held.at, first + len(lines))
+        following = None if self.gone else self._next()
+        if following is None and not self.gone:
+            return self._end_line(held) if self._settle and held.parser.open else None
+        if following is not None and held.parser.open and self._goes_on(held, following):
+            self._left = held
+            portion = Portion([])
+        else:
+            portion = self._end_line(held)
         if held.key not in self._files:
             self._sizes[held.key] = held.at
             self._dirty = True
         close(held.content)
         self._held = None
+        return portion
+
+    def _goes_on(self, held: _Held, following: File) -> bool:
+        """Rotated in the middle of a line, which has not been joined before."""
+        file = self._files.get(held.key)
+        return (
+            following.key.restart == held.key.restart
+            and (file is None or file.named < following.named)
+            and self._position(following.key).offset == 0
+        )
+
+    def _end_line(self, held: _Held) -> Portion:
+        """What is open does not go on."""
+        self._settle = False
+        first, lines = held.lines, held.parser.end()
+        held.lines += len(lines)
+        self._give_up_to(held, held.at, held.lines)
         return Portion(lines, self._source(held.key), first)
+
+    def _give_up_to(self, held: _Held, offset: int, lines: int) -> None:
+        self._given[held.key] = Position(offset, lines)
+        if held.before is not None:  # whose last line has ended, too
+            self._given[held.before.key] = Position(held.before.at, held.before.lines)
+            held.before = None
 
     def _open_next(self) -> _Held | None:
         """Hold the earliest file that has something to read."""
@@ -220,10 +252,17 @@ class Tail:
             if content.inode() == file.inode:
                 begin = self._position(file.key)
                 self._held = _Held(file, content, begin, self.pod.source)
+                self._join(self._held)
                 return self._held
             close(content)
             self._look()  # renamed since
         return None
+
+    def _join(self, held: _Held) -> None:
+        left, self._left = self._left, None
+        if left is not None and held.at == 0 and left.key.restart == held.key.restart:
+            held.parser.go_on(left.parser)
+            held.before = left
 
     def _unreadable(self, file: File, fault: OSError) -> None:
         del self._files[file.key]
@@ -244,53 +283,23 @@ class Tail:
 
     def _look(self) -> None:
         """What lies there now: new files, renamed ones, and what is not there any more."""
+        held = (self._held.inode, self._held.key) if self._held else None
         try:
-            found = self._logs.files(*self._folder)
+            self._files = listed(self._logs, self._folder, self._files.values(), held, self._counts)
             self.gone = False
         except (FileNotFoundError, NotADirectoryError):
-            self.gone, found = True, {}
-        before = {file.named: file for file in self._files.values()}
-        files: dict[Key, File] = {}
-        for name, stat in found.items():
-            if (named := log_file(name)) and (file := self._identify(named, stat, before)):
-                # While the kubelet compresses a file there are two of it.
-                files[file.key] = min(file, files.get(file.key, file), key=lambda f: f.named.packed)
-        self._files = files
-        unread = filter(self._unread, files.values())
+            self._files, self.gone = {}, True
+        unread = filter(self._unread, self._files.values())
         self._queue = sorted(unread, key=lambda file: file.named, reverse=True)
-        for key, file in files.items():
+        for key, file in self._files.items():
             self._sizes[key] = max(file.size, self._sizes.get(key, 0))
         if self._held is not None:
-            held = [file for file in files.values() if file.inode == self._held.inode]
-            self._held.name = held[0].named.name if held else ""
-            if self._again and self._held.name:
+            there = self._files.get(self._held.key)
+            self._held.name = there.named.name if there else ""
+            if self._again and there:
                 self.release()  # an earlier one may come first again
         self._again = self._dirty = False
         self._miss()
-
-    def _identify(
-        self, named: LogFile, stat: Stat | None, before: Mapping[LogFile, File]
-    ) -> File | None:
-        """Which file that is; None for what is none, or has nothing in it yet."""
-        if stat is None:
-            self._counts.refused += 1
-            return None
-        if self._held is not None and self._held.inode == stat.inode:
-            return File(named, self._held.key, stat.inode, stat.size)
-        known = before.get(named)
-        if known is not None and known.inode == stat.inode and named.is_final:
-            return known if named.packed else msgspec.structs.replace(known, size=stat.size)
-        try:
-            content = self._logs.open(self._folder, named.name, named.packed)
-        except OSError as fault:
-            self._counts.refused += not isinstance(fault, FileNotFoundError)
-            return None
-        try:
-            first = first_of(content)
-            key = Key(named.restart, first)
-            return File(named, key, content.inode(), content.size()) if first else None
-        finally:
-            close(content)
 
     def _miss(self) -> None:
         """Tell of what was removed before it was read."""

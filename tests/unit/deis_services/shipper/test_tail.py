@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from deis_services.shipper.files import MOST_NAMES, LogFolder
+from deis_services.shipper.listing import Counts
 from deis_services.shipper.model import Key, Position
-from deis_services.shipper.tail import AWAY, CHUNK_BYTES, Counts, Portion, Tail
+from deis_services.shipper.tail import AWAY, CHUNK_BYTES, Portion, Tail
 from tests.behaviour.kubelet_logs import BLOG, SHOWN, ContainerLogs, entry
 
 
@@ -85,6 +86,60 @@ def test_a_renamed_file_is_read_to_its_end_before_the_next_one(
     with aside.open("ab") as late:
         late.write(entry("very late"))
     assert reading.take() == ["very late"]
+
+
+def test_a_line_that_goes_on_in_the_next_file_is_one_line(
+    tmp_path: Path, logs: ContainerLogs, reading: Reading
+) -> None:
+    logs.write("one")
+    logs.append(entry("two begins ", tag="P"))
+    assert reading.take() == ["one"]
+    logs.rotate()
+    assert reading.take() == []
+    before = reading.tail.positions()
+    logs.append(entry("and ends"))
+    logs.write("three")
+    assert reading.take() == ["two begins and ends", "three"]
+    again = Reading(tmp_path, before)
+    again.numbered = reading.numbered
+    assert again.take() == ["two begins and ends", "three"]
+    after = Reading(tmp_path, reading.tail.positions())
+    logs.write("four")
+    assert after.take() == ["four"]
+    everything = Reading(tmp_path)
+    everything.numbered = reading.numbered
+    assert everything.take() == ["one", "two begins and ends", "three", "four"]
+
+
+def test_a_line_whose_file_is_closed_in_between_is_still_one(
+    logs: ContainerLogs, reading: Reading
+) -> None:
+    logs.append(entry("a", tag="P"))
+    logs.rotate()
+    logs.append(entry("b", tag="P"))
+    assert reading.take() == []
+    reading.tail.release()
+    logs.append(entry("c"))
+    assert reading.take() == ["abc"]
+
+
+def test_a_line_that_never_ends_is_given_after_a_while(
+    logs: ContainerLogs, reading: Reading
+) -> None:
+    logs.append(entry("no newline", tag="P"))
+    assert reading.take() == []
+    assert reading.tail.waits
+    assert not reading.tail.tick()
+    assert reading.take() == []
+    assert reading.tail.tick()
+    assert reading.take() == ["no newline"]
+    assert not reading.tail.waits
+    logs.append(entry(" but an end"))
+    logs.restart()
+    logs.append(entry("half", tag="P"))
+    logs.restart()
+    logs.write("whole")
+    assert reading.take() == [" but an end", "half", "whole"]
 
 
 def test_compressed_files_are_read_too(logs: ContainerLogs, reading: Reading) -> None:
