@@ -106,13 +106,12 @@ async def test_logs_are_followed_to_the_end(node: Node, api: Kubernetes, namespa
     written = b""
     async with (
         asyncio.timeout(SECONDS),
+        await api.attach("p", namespace, container="main", tty=False) as socket,
         contextlib.aclosing(api.logs("p", namespace, follow=True)) as chunks,
     ):
         async for chunk in chunks:
             if not written:  # it is followed while the container writes
-                socket = await api.attach("p", namespace, container="main", tty=False)
                 await socket.send_bytes(STDIN + b"go\n")
-                await socket.close()
             written += chunk
     expected = ["first", *(str(number) for number in range(1, 2001))]
     assert written.decode().split() == expected

@@ -77,7 +77,8 @@ class Mirror(Generic[V]):
         """
         view = fitted(obj, self._view)
         key, known = view.metadata.key, self.items.get(view.metadata.key)
-        # What is not older than the version heard last and yet unknown has been deleted since.
+        # All that the watch has to say up to `_version` was heard: what is not newer than that and
+        # yet unknown has been deleted since.
         if _number(view) > max(_int(self._version), _number(known)):
             self._learned.add(key)
             self._put(key, view)
