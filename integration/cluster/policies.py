@@ -94,10 +94,12 @@ def ruleset(
     chains: list[str] = []
     jumps: dict[str, list[str]] = {"saddr": [], "daddr": []}
     peers = [*pods, DNS]
-    several = list(policies)
+    homes: dict[str, list[Object]] = {}
+    for policy in policies:
+        homes.setdefault(policy["metadata"]["namespace"], []).append(policy)
     for direction, own in ((INGRESS, "daddr"), (EGRESS, "saddr")):
         for pod in pods:
-            lines = _allowed(direction, pod, several, peers, namespaces)
+            lines = _allowed(direction, pod, homes.get(pod.namespace, []), peers, namespaces)
             if lines is not None:
                 name = f"{direction.rules}-{pod.address.replace('.', '-')}"
                 jumps[own].append(f"{pod.address} : jump {name}")
@@ -121,11 +123,11 @@ def _chain(name: str, lines: Sequence[str]) -> str:
 def _allowed(
     direction: Direction,
     pod: Pod,
-    policies: Iterable[Object],
+    policies: Sequence[Object],
     peers: Sequence[Pod],
     namespaces: Mapping[str, Labels],
 ) -> list[str] | None:
-    """What may pass; None when no policy speaks of this pod in this direction."""
+    """What may pass by the policies of the pod's namespace; None when none speaks of it."""
     ours = [one for one in policies if _selects(one, pod, direction)]
     if not ours:
         return None
@@ -139,11 +141,8 @@ def _allowed(
 
 def _selects(policy: Object, pod: Pod, direction: Direction) -> bool:
     spec = policy["spec"]
-    return (
-        policy["metadata"]["namespace"] == pod.namespace
-        and direction.kind in spec["policyTypes"]  # the API server fills it in
-        and matches(spec.get("podSelector") or {}, pod.labels)
-    )
+    spoken_of = direction.kind in spec["policyTypes"]  # the API server fills it in
+    return spoken_of and matches(spec.get("podSelector") or {}, pod.labels)
 
 
 @dataclass(frozen=True, slots=True)
