@@ -16,7 +16,7 @@ from integration.s3_servers import Kind, Rclone, RunningS3, SeaweedFS, s3_server
 from integration.servers import until
 from tests.behaviour.objects import chunks, content
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(140)]
 
 MB = 1024 * 1024
 KINDS = pytest.mark.parametrize("kind", [Rclone, SeaweedFS])

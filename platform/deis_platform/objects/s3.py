@@ -93,9 +93,10 @@ class S3Store:
         async for upload in self.uploads():
             if upload["Initiated"] <= limit:
                 which = {name: upload[name] for name in ("Key", "UploadId")}
-                with _no_such_upload():  # ended by somebody else meanwhile
-                    await self._bucket.call("abort_multipart_upload", **which)
-                    ended += 1
+                async with self._calling:
+                    with _no_such_upload():  # ended by somebody else meanwhile
+                        await self._bucket.call("abort_multipart_upload", **which)
+                        ended += 1
         return ended
 
     async def uploads(self) -> AsyncIterator[dict[str, Any]]:
