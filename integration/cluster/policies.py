@@ -8,6 +8,7 @@ itself sends (probes) passes no such place, as Kubernetes wants it.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any
 
 from integration.cluster.api import Key, Object
@@ -175,7 +176,8 @@ def _rule(direction: Direction, rule: Mapping[str, Any], pod: Pod, peers: _Peers
     lines = []
     for peer in rule[direction.peers]:
         if block := peer.get("ipBlock"):
-            where = _block(direction, block)
+            if not (where := _block(direction, block)):
+                continue
             lines += [f"{where} {port} return" for port in _port_matches(asked, pod, direction)]
             continue
         for other in peers.selected(peer):
@@ -186,9 +188,17 @@ def _rule(direction: Direction, rule: Mapping[str, Any], pod: Pod, peers: _Peers
 
 
 def _block(direction: Direction, block: Mapping[str, Any]) -> str:
+    """One `ipBlock`; "" for one of IPv6, which no pod here speaks."""
+    network, *holes = (ip_network(one, strict=False) for one in _networks(block))
+    if network.version != 4:
+        return ""
     field = f"ip {direction.address}"
-    without = f" {field} != {{ {', '.join(block['except'])} }}" if block.get("except") else ""
-    return f"{field} {block['cidr']}{without}"
+    without = f" {field} != {{ {', '.join(map(str, holes))} }}" if holes else ""
+    return f"{field} {network}{without}"
+
+
+def _networks(block: Mapping[str, Any]) -> list[str]:
+    return [block["cidr"], *(block.get("except") or [])]
 
 
 def _port_matches(asked: Sequence[Mapping[str, Any]], pod: Pod, direction: Direction) -> list[str]:

@@ -102,6 +102,13 @@ def test_a_block_with_holes() -> None:
     ]
 
 
+def test_a_block_of_ipv6_and_one_that_names_a_host() -> None:
+    far = {"ipBlock": {"cidr": "::/0", "except": ["fc00::/7"]}}
+    near = {"ipBlock": {"cidr": "10.1.2.3/8"}}
+    assert egress({"to": [far, near]}) == ["ip daddr 10.0.0.0/8 return"]
+    assert egress({"to": [far]}) == []
+
+
 def test_ports_by_number_range_protocol_and_name() -> None:
     ports = [
         {"port": 80},
