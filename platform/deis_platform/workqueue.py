@@ -5,6 +5,7 @@ because what the put tells of may have come after the worker looked.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 
 from deis_bus.errors import Transient
@@ -14,6 +15,8 @@ from deis_platform.retry import delays
 log = get_logger(__name__)
 
 Handle = Callable[[str], Awaitable[float | None]]
+MANY = 50
+"""So many looks in one go are told in the log once they are through: a start, a resync."""
 
 
 class WorkQueue:
@@ -42,6 +45,9 @@ class WorkQueue:
         """Keys worked on; True where the key was put again meanwhile."""
         self._later: dict[str, asyncio.TimerHandle] = {}
         self._failing: dict[str, Iterator[float]] = {}
+        self._looks = 0
+        """Since nothing was to be done."""
+        self._busy_since = 0.0
 
     def put(self, key: str, delay: float = 0.0) -> None:
         """Have `key` worked on, `delay` seconds from now; an earlier put of it wins."""
@@ -82,6 +88,7 @@ class WorkQueue:
 
     def _take_up(self) -> None:
         left = dict.fromkeys((*self._working, *self._waiting))
+        self._looks = 0
         self._working.clear()
         self._waiting.clear()
         self._ready = asyncio.Queue()
@@ -102,13 +109,28 @@ class WorkQueue:
             key = await self._ready.get()
             if stop.is_set():
                 return
-            self._waiting.pop(key, None)
-            self._working[key] = False
+            self._begin(key)
             again = await self._once(key)
             if self._working.pop(key):
                 self.put(key)
             elif again is not None:
                 self.put(key, max(again, 0.001))
+            self._tell_when_through()
+
+    def _begin(self, key: str) -> None:
+        if not self._working and not self._looks:
+            self._busy_since = time.monotonic()
+        self._looks += 1
+        self._waiting.pop(key, None)
+        self._working[key] = False
+
+    def _tell_when_through(self) -> None:
+        if self._waiting or self._working:
+            return
+        if self._looks >= MANY:
+            seconds = round(time.monotonic() - self._busy_since, 3)
+            log.info("worked through", queue=self.name, looks=self._looks, seconds=seconds)
+        self._looks = 0
 
     async def _once(self, key: str) -> float | None:
         try:

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from deis_bus.errors import Transient
-from deis_platform.workqueue import Handle, WorkQueue
+from deis_platform.workqueue import MANY, Handle, WorkQueue
 from tests.unit.deis_platform.hand_loop import JumpingLoop, jumping, now
 
 
@@ -242,3 +243,24 @@ def test_nothing_is_forgotten(
     assert notes.most <= parallel
     for key, put in last.items():
         assert max(at for name, at in notes.begun if name == key) >= put
+
+
+@pytest.mark.parametrize(("keys", "told"), [(MANY - 1, []), (MANY, [MANY])])
+async def test_many_looks_in_one_go_are_told_once_they_are_through(
+    keys: int, told: list[int]
+) -> None:
+    through = asyncio.Event()
+
+    async def handle(key: str) -> None:
+        await asyncio.sleep(0)
+        if key == f"app {keys - 1}":
+            through.set()
+
+    with capture_logs() as logs:
+        async with working(handle, parallel=4) as queue:
+            for number in range(keys):
+                queue.put(f"app {number}")
+            await through.wait()
+        async with working(handle) as queue:
+            queue.put("one alone")
+    assert [line["looks"] for line in logs if line["event"] == "worked through"] == told
