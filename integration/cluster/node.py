@@ -121,7 +121,7 @@ class Node:
 
 def prepare() -> None:
     """Have everything that a node is made of; of a cluster that is there, only its clients."""
-    if "KUBECONFIG" in os.environ:
+    if os.environ.get("KUBECONFIG"):
         built_programs(_say)
     else:
         parts(_say)

@@ -49,7 +49,7 @@ def bring_up(
         sysctls=machine.sysctls(),
         folders=machine.new_folders(),
     )
-    layout.folder.mkdir(parents=True, mode=0o700)
+    layout.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     state.save(layout)
     try:
         state.watchdog = watchdog.start(layout)
