@@ -1,4 +1,4 @@
-"""Which folders are watched, and whose lines wait to be read (decision 0019).
+"""Which folders are watched, and whose lines wait to be read (decision 0020).
 
 Only folders of pods that were named by `known` are looked into. A pod that is gone is read as long
 as its folder is there: the kubelet removes it, with what nobody has read.

@@ -1,4 +1,4 @@
-"""Pods, the files of their containers, and how far each was read (pure; decision 0019)."""
+"""Pods, the files of their containers, and how far each was read (pure; decision 0020)."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The log shipper as a service: one a node (decision 0019)."""
+"""The log shipper as a service: one a node (decision 0020)."""
 
 import asyncio
 from collections.abc import Callable

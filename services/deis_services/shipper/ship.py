@@ -1,4 +1,4 @@
-"""Reads in turn, sends, and remembers what has arrived (decision 0019).
+"""Reads in turn, sends, and remembers what has arrived (decision 0020).
 
 A round sends at most `ROUND_BYTES`, then asks a logger whether it has them; only then they count as
 read. While nobody listens nothing is read: the files are the buffer.

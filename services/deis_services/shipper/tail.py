@@ -1,4 +1,4 @@
-"""One container's log files, read in the order they were written (decision 0019).
+"""One container's log files, read in the order they were written (decision 0020).
 
 A file has a `Key` that stays when it is renamed or compressed. `Tail.read` gives lines; `commit`
 says that those given so far arrived, `rollback` that they have to be given again. The file being
