@@ -17,6 +17,9 @@ from deis_services.router.saved import Journal
 
 log = structlog.get_logger(__name__)
 
+RIPE_SECONDS = 4.0
+"""Twice as long as nginx takes to ask a shard again."""
+
 
 class LiveTable:
     """What was taken in, what of it is in force, and what the bucket's present holds.
@@ -129,6 +132,7 @@ class LiveTable:
             await admin.apply(self._platform())
             await admin.apply(self._piece(self.table.hosts()))
             self._admin = admin
+            self._grow()
             self._in_force(revision)
 
     def detach(self) -> None:
@@ -150,7 +154,17 @@ class LiveTable:
             except AdminFailed:
                 self.table.touch(hosts)
                 raise
+            self._grow()
             self._in_force(revision)
+
+    def _grow(self) -> None:
+        """New addresses are asked directly until nginx' groups have surely heard of them."""
+        if newborn := self.table.newborn():
+            asyncio.get_running_loop().call_later(RIPE_SECONDS, self._ripen, newborn)
+
+    def _ripen(self, targets: list[str]) -> None:
+        self.table.ripen(targets)
+        self.changed.set()
 
     def _keep(self, entry: Entry) -> None:
         try:

@@ -90,6 +90,8 @@ class RouteTable:
         self._names: dict[str, dict[str, str]] = {}
         self._grafts: dict[str, dict[str, None]] = {}
         self._owners: dict[str, list[str]] = {}
+        self._young: set[str] = set()
+        self._newborn: list[str] = []
         self._certified: set[str] = set()
         self._missing: set[str] = set()
         self._touched: dict[str, None] = {}
@@ -192,6 +194,18 @@ class RouteTable:
         problems, self._problems = self._problems, []
         return problems
 
+    def newborn(self) -> list[str]:
+        """Targets that came since the last call, and that their groups may not know yet."""
+        newborn, self._newborn = self._newborn, []
+        return newborn
+
+    def ripen(self, targets: Iterable[str]) -> None:
+        """Their groups know these by now."""
+        for target in self._young.intersection(targets):
+            self._young.discard(target)
+            for app in self._owners.get(target, ()):
+                self._touch_app(app)
+
     def unmet_grafts(self) -> list[str]:
         """Grafts onto a domain that nobody has, or another owner."""
         unmet = []
@@ -253,7 +267,11 @@ class RouteTable:
         owner, targets = self._upstreams.get(app, ("", ()))
         if owner != appuuid:
             return ()
-        return tuple(target for target in targets if app in self._owners.get(target, ()))
+        return tuple(
+            self._pool.fresh(target) if target in self._young else target
+            for target in targets
+            if app in self._owners.get(target, ())
+        )
 
     def _own(self, key: str, data: bytes | None, decode: Callable[[bytes], V]) -> V | None:
         """An application's entry, where it is what its key says."""
@@ -355,6 +373,7 @@ class RouteTable:
                 holders.remove(app)
                 if not holders:
                     del self._owners[target]
+                    self._young.discard(target)
                     self._pool.drop(target)
         if upstreams is not None:
             targets = self._bounded(upstreams)
@@ -374,6 +393,9 @@ class RouteTable:
             self._touch_app(loser)
         if not holders and not strangers:
             self._pool.hold(target)
+            if self._pool.fresh(target) != target:
+                self._young.add(target)
+                self._newborn.append(target)
         holders.append(app)
 
     def _bounded(self, upstreams: Upstreams) -> tuple[str, ...]:

@@ -122,11 +122,15 @@ class Nginx:
                 os.truncate(path, 0)
 
     def _prepare(self) -> None:
+        # What a killed nginx left would keep the next one from starting.
+        (self._closed_folder() / "control.sock").unlink(missing_ok=True)
+
+    def _closed_folder(self) -> Path:
+        """The folder of the admin socket, which nginx wants even for a trial."""
         admin = self._folder / "admin"
         admin.mkdir(mode=0o700, exist_ok=True)
         admin.chmod(0o700)
-        # What a killed nginx left would keep the next one from starting.
-        (admin / "control.sock").unlink(missing_ok=True)
+        return admin
 
     async def _write(self, layout: Layout, *, open_for_requests: bool) -> str:
         """Put a configuration in place that nginx itself has tested; gives its generation."""
@@ -138,6 +142,7 @@ class Nginx:
 
     def _put(self, texts: dict[str, str]) -> None:
         """Write the files, the configuration itself under its name for trials."""
+        self._closed_folder()
         for name, text in texts.items():
             fresh = (self._folder / name).with_suffix(".new")
             fresh.write_text(text, encoding="utf-8")

@@ -32,6 +32,10 @@ class Pool(Protocol):
         """The target of an address `host:port`; empty when no group can hold it."""
         ...
 
+    def fresh(self, target: str) -> str:
+        """What stands for it until its group has surely heard of it."""
+        ...
+
     def hold(self, target: str) -> None:
         """The table names it from now on."""
 
@@ -53,6 +57,10 @@ class PortPool:
         number = int(port) if port.isascii() and port.isdigit() else 0
         return str(number) if host == LOCAL and number in self._ports else ""
 
+    def fresh(self, target: str) -> str:
+        """Groups know all of theirs."""
+        return target
+
     def hold(self, target: str) -> None:
         """Groups never change."""
 
@@ -67,7 +75,8 @@ class PodPool:
     named = True
 
     def __init__(self) -> None:
-        self._shards: list[dict[str, None]] = [{} for _ in range(SHARDS)]
+        self._shards: list[dict[int, dict[str, None]]] = [{} for _ in range(SHARDS)]
+        """In each shard hosts by port."""
 
     def target(self, address: str) -> str:
         """Shard, id and address."""
@@ -81,18 +90,34 @@ class PodPool:
         digest = hashlib.md5(address.encode(), usedforsecurity=False).hexdigest()
         return f"{int(digest[:2], 16) % SHARDS},{digest},{address}"
 
+    def fresh(self, target: str) -> str:
+        """The same without a shard: nginx asks the address itself, over a new connection."""
+        return "-" + target[target.index(",") :]
+
     def hold(self, target: str) -> None:
         """Put it into its shard."""
-        shard, _, address = target.split(",")
-        members = self._shards[int(shard)]
-        if len(members) < SHARD_MOST:
-            members[address] = None
+        ports, host, port = self._place(target)
+        hosts = ports.setdefault(port, {})
+        if len(hosts) < SHARD_MOST:
+            hosts[host] = None
 
     def drop(self, target: str) -> None:
         """Take it out."""
-        shard, _, address = target.split(",")
-        self._shards[int(shard)].pop(address, None)
+        ports, host, port = self._place(target)
+        hosts = ports.get(port, {})
+        hosts.pop(host, None)
+        if not hosts:
+            ports.pop(port, None)
 
-    def members(self, shard: int) -> Collection[str]:
-        """The addresses in a shard."""
+    def ports(self, shard: int) -> Collection[int]:
+        """The ports of a shard's addresses."""
         return self._shards[shard].keys()
+
+    def hosts(self, shard: int, port: int) -> Collection[str]:
+        """The hosts of a shard's addresses with that port."""
+        return self._shards[shard].get(port, {}).keys()
+
+    def _place(self, target: str) -> tuple[dict[int, dict[str, None]], str, int]:
+        shard, _, address = target.split(",")
+        host, _, port = address.rpartition(":")
+        return self._shards[int(shard)], host, int(port)

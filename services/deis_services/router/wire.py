@@ -8,7 +8,8 @@ A host has BUCKETS values, spread over its instances. A value is `FLAGS[:APP:]TA
              e   plain HTTP is sent to HTTPS
              a   only addresses of the list `allow:APP` may come in
              p3  served by the location of profile 3
-    targets  of the pool, with blanks between several; M maintenance, U nothing is up, G the API
+    targets  of the pool (pools.py), with blanks between several; M maintenance, U nothing is up,
+             G the API
 
 `nw20017` and `nw:blog:17,ID,10.0.0.5:5000` are decided by nginx' own maps alone; other flags, and
 more instances than buckets, take a few lines of njs. APP stands where it is needed: with an

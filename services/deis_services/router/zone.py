@@ -1,21 +1,25 @@
 """The zone `pool.` as DNS messages: which addresses are in a shard. Pure.
 
-nginx asks `_http._tcp.g17.pool` for SRV records, then once for the address of each name that it
-is told (`0a000005.pool` is 10.0.0.5 for ever). Everything else is refused; nothing is looked up.
+nginx asks `_http._tcp.g17.pool` for SRV records: a port for each name. Then it asks for the
+addresses of each: `p5000.g17.pool` has all of the shard with that port, so that the number of
+questions does not grow with that of pods. Everything else is refused; nothing is looked up.
 """
 
 import struct
+from collections.abc import Iterator
 
-from deis_services.router.pools import SHARDS, PodPool
+from deis_services.router.pools import LOCAL, SHARDS, PodPool
 
 MAX_QUERY = 512
 UDP_BYTES = 4096
 """What nginx reads of a datagram; a longer answer is cut, and nginx asks again over TCP."""
-SRV_SECONDS = 1
+SECONDS = 1
 """nginx asks again a second after this."""
-A_SECONDS = 86_400
-NOBODY = "127.0.0.1:9"
-"""Stands in every shard, and in no route: nginx would log an empty answer every time."""
+NOBODY = b"nobody.pool"
+NOBODY_PORT = 9
+NOBODY_SECONDS = 86_400
+"""The name in an empty shard, with an address that no route has: nginx would log an empty answer
+every time."""
 
 _HEADER = struct.Struct("!6H")
 _QUESTION = struct.Struct("!2H")
@@ -65,35 +69,36 @@ def _labels(query: bytes, at: int) -> tuple[list[bytes], int]:
 def _records(labels: list[bytes], kind: int, pool: PodPool) -> list[bytes] | None:
     """The records of a name; None for a name that is not ours."""
     match labels:
-        case [b"_http", b"_tcp", shard, b"pool"] if _number(shard) is not None:
-            members = (*pool.members(_number(shard) or 0), NOBODY)
-            return [_service(member) for member in members] if kind == _SRV_TYPE else []
-        case [name, b"pool"] if _address(name) is not None:
-            record = _RECORD.pack(_NAME_OF_QUESTION, _A, _IN, A_SECONDS, 4)
-            return [record + (_address(name) or b"")] if kind == _A else []
-    return None
+        case [b"_http", b"_tcp", group, b"pool"] if (shard := _number(b"g", group)) is not None:
+            return list(_services(shard, pool)) if kind == _SRV_TYPE else []
+        case [name, group, b"pool"] if (shard := _number(b"g", group)) is not None:
+            port = _number(b"p", name)
+            hosts = pool.hosts(shard, port) if port is not None and kind == _A else ()
+            return [_address(host, SECONDS) for host in hosts]
+        case [b"nobody", b"pool"]:
+            return [_address(LOCAL, NOBODY_SECONDS)] if kind == _A else []
+        case _:
+            return None
 
 
-def _number(label: bytes) -> int | None:
+def _number(letter: bytes, label: bytes) -> int | None:
     """17 of `g17`."""
     digits = label[1:]
-    if label[:1] == b"g" and digits.isdigit() and len(digits) < 4 and int(digits) < SHARDS:
-        return int(digits)
-    return None
-
-
-def _address(label: bytes) -> bytes | None:
-    """The four bytes of `0a000005`."""
-    try:
-        return bytes.fromhex(label.decode("ascii")) if len(label) == 8 else None
-    except ValueError:
+    if label[:1] != letter or not digits.isdigit() or len(digits) > 5:
         return None
+    return int(digits) if letter != b"g" or int(digits) < SHARDS else None
 
 
-def _service(member: str) -> bytes:
-    """The SRV record of `ip:port`."""
-    host, _, port = member.rpartition(":")
-    name = "".join(f"{int(part):02x}" for part in host.split(".")).encode()
-    target = b"\x08" + name + b"\x04pool\x00"
-    data = _SRV.pack(0, 1, int(port)) + target
-    return _RECORD.pack(_NAME_OF_QUESTION, _SRV_TYPE, _IN, SRV_SECONDS, len(data)) + data
+def _services(shard: int, pool: PodPool) -> Iterator[bytes]:
+    """A name for each port."""
+    names = [(port, b"p%d.g%d.pool" % (port, shard)) for port in pool.ports(shard)]
+    for port, name in names or [(NOBODY_PORT, NOBODY)]:
+        target = b"".join(b"%c%b" % (len(label), label) for label in name.split(b".")) + b"\0"
+        data = _SRV.pack(0, 1, port) + target
+        yield _RECORD.pack(_NAME_OF_QUESTION, _SRV_TYPE, _IN, SECONDS, len(data)) + data
+
+
+def _address(host: str, seconds: int) -> bytes:
+    """The A record of a host."""
+    data = bytes(map(int, host.split(".")))
+    return _RECORD.pack(_NAME_OF_QUESTION, _A, _IN, seconds, len(data)) + data

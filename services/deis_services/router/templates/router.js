@@ -46,7 +46,7 @@ function wildcard(host, prefix) {
 }
 
 function parsed(r, text) {
-    const found = /^((?:[gnwea]|p[0-9]+)*)(?::([^:]*):)?([0-9].*|[MUG])$/.exec(text);
+    const found = /^((?:[gnwea]|p[0-9]+)*)(?::([^:]*):)?([0-9-].*|[MUG])$/.exec(text);
     return found && { flags: found[1], app: found[2], target: one(r, found[3]) };
 }
 
@@ -103,10 +103,10 @@ function kind(r) {
     return verdict(r, site) || profile(r, site) || 'unknown';
 }
 
-// A target is `20017`, or `17,ID,10.0.0.5:5000` (pools.py).
+// A target is `20017`, `17,ID,10.0.0.5:5000` or, not yet in its group, `-,ID,10.0.0.5:5000`.
 function group(target) {
     const comma = target.indexOf(',');
-    return 'g' + target.slice(0, comma < 0 ? -2 : comma);
+    return target[0] === '-' ? address(target) : 'g' + target.slice(0, comma < 0 ? -2 : comma);
 }
 
 function id(target) {
@@ -155,7 +155,7 @@ function another(r, turn, late) {
     const first = (r.variables.upstream_addr || ':').split(/,| : /)[0];
     const site = parsed(r, value(r, first.includes(':') ? turn : turn - 1));
     const times = r.variables.upstream_connect_time || '';
-    if (!site || !/^[0-9]/.test(site.target) || (late && /[0-9]$/.test(times))) {
+    if (!site || /^[MUG]/.test(site.target) || (late && /[0-9]$/.test(times))) {
         return '';
     }
     return write(r, site) && /[0-9]/.test(times) ? '' : address(site.target);
