@@ -73,6 +73,11 @@ def build(output: Path, tag: str) -> None:
     run("buildah", "pull", "--quiet", f"oci-archive:{base_image(_say)}", seconds=BUILD_SECONDS)
     words = ["--builder", "buildah", "--base", BASE_IMAGE, "--tag", tag, "--output", str(output)]
     run(sys.executable, HOUSE / "scripts" / "images.py", *words, seconds=BUILD_SECONDS)
+    # Layers that this build has used again stay, those of older trees go.
+    kept = run("buildah", "images", "--format", "{{.Name}}:{{.Tag}}").stdout.split()
+    old = [one for one in kept if one.startswith(f"{PREFIX}/") and not one.endswith(f":{tag}")]
+    if old:
+        run("buildah", "rmi", *old, check=False, seconds=BUILD_SECONDS)
 
 
 def _say(line: str) -> None:
