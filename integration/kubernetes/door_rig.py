@@ -66,12 +66,13 @@ class Followed:
 
 
 class Way:
-    """A way to the API server that can be cut: TCP, byte by byte, on 127.0.0.1."""
+    """A way to the API server that can be cut or freeze: TCP, byte by byte, on 127.0.0.1."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self._config: dict[str, Any] = yaml.safe_load(kubeconfig.read_text())
         self._server = urlsplit(self._cluster["server"])
         self._open: set[asyncio.StreamWriter] = set()
+        self._frozen: set[asyncio.StreamWriter] = set()
 
     @property
     def _cluster(self) -> dict[str, Any]:
@@ -95,6 +96,10 @@ class Way:
         for writer in self._open:
             writer.transport.abort()
 
+    def freeze(self) -> None:
+        """No byte moves any more on the connections there are; new ones work."""
+        self._frozen |= self._open
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(
             self._server.hostname, self._server.port
@@ -103,17 +108,19 @@ class Way:
         self._open |= ends
         try:
             with contextlib.suppress(OSError):
-                await first(_pumped(reader, far_writer), _pumped(far_reader, writer))
+                await first(self._pumped(reader, far_writer), self._pumped(far_reader, writer))
         finally:
             self._open -= ends
+            self._frozen -= ends
             for end in ends:
                 end.transport.abort()
 
-
-async def _pumped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while chunk := await reader.read(64 * 1024):
-        writer.write(chunk)
-        await writer.drain()
+    async def _pumped(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(64 * 1024):
+            if writer in self._frozen:
+                continue  # swallowed: TCP says yes, and nobody answers
+            writer.write(chunk)
+            await writer.drain()
 
 
 class Counted(Kubernetes):
