@@ -1,5 +1,6 @@
 """The chart, installed on the node from images of this tree; and taken away again."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -26,6 +27,8 @@ NAMESPACES = (NAMESPACE, "deis-builds", "deis-certificates")
 PREFIX = "localhost/deis"
 NAMES = ("platform", "stack", "postgres", "objects")
 SOURCES = ("bus", "platform", "services", "cli", "images", "scripts/images.py", "pyproject.toml")
+POSITIONS = Path("/var/lib/deis")
+"""Where log shippers keep how far they have read, on the node."""
 STORAGE_CLASS = "deis-test"
 VOLUMES = ("one", "two", "three")
 DOMAIN = "deis.test"
@@ -196,6 +199,9 @@ def wipe(installation: Installation) -> None:
         node.kube("delete", "pv", "--selector", f"test={STORAGE_CLASS}", "--ignore-not-found")
         node.kube("delete", "storageclass", STORAGE_CLASS, "--ignore-not-found")
         shutil.rmtree(volumes(node.layout), ignore_errors=True)
+        shutil.rmtree(POSITIONS / NAMESPACE, ignore_errors=True)
+        with contextlib.suppress(OSError):  # others may have theirs there
+            POSITIONS.rmdir()
 
 
 def volumes(layout: Layout) -> Path:
