@@ -14,6 +14,7 @@ from deis_platform.settings import load
 from deis_services.shipper import service
 from deis_services.shipper.settings import Settings
 from integration.bus_rig import OnNats
+from integration.cluster.errors import ClusterError
 from integration.cluster.node import Node
 from integration.kubernetes.pods import apply, pod
 from integration.servers import RunningNats, until
@@ -51,6 +52,8 @@ def printing(
 @asynccontextmanager
 async def shipping(node: Node, url: str, folder: Path) -> AsyncIterator[None]:
     """The service as it runs, on this machine: it sees the node's files."""
+    if node.layout is None:
+        raise ClusterError("the files of another node than ours are not on this machine")
     names = json.loads(await kube(node, "get", "nodes", "-o", "json"))["items"]
     settings = load(
         Settings,
@@ -58,7 +61,7 @@ async def shipping(node: Node, url: str, folder: Path) -> AsyncIterator[None]:
             "DEIS_NATS_URL": url,
             "DEIS_KUBECONFIG": str(node.kubeconfig),
             "DEIS_NODE_NAME": names[0]["metadata"]["name"],
-            "DEIS_SHIPPER_LOGS": str(LOGS if node.own else ""),
+            "DEIS_SHIPPER_LOGS": str(LOGS),
             "DEIS_SHIPPER_FOLDER": str(folder),
         },
     )
@@ -141,7 +144,7 @@ class TestShipper(OnNats):
                 if part == 1:
                     await put(node, app, printing(node, app, "ddddd", 1000, end=end))
                 await until(
-                    lambda n=part: len(numbered(kept, f"of-{app}", "ddddd")) > 1000 * n,  # type: ignore[misc]
+                    lambda n=part: len(numbered(kept, f"of-{app}", "ddddd")) > 800 * n,  # type: ignore[misc]
                     "it goes on",
                     SECONDS,
                 )
