@@ -14,7 +14,7 @@ PYTEST := $(PYTHON_IN_VENV) -m pytest -q
 QUICK := -m "not soak and not kubernetes"
 SERVICES := gateway controller builder runtime router logger manager
 
-.PHONY: help setup fmt lint unit integration test test-kubernetes test-kubernetes-full soak-kubernetes cluster-up cluster-down soak bench fuzz cover asyncapi settings images demo \
+.PHONY: help setup fmt lint unit integration test test-kubernetes test-kubernetes-full soak-kubernetes cluster-up cluster-down soak bench bench-kubernetes fuzz cover asyncapi settings images demo \
 	up tools \
 	$(addprefix run-,$(SERVICES))
 
@@ -73,6 +73,10 @@ soak: setup tools ## fault and zero-failure rounds, many times (DEIS_SOAK_ROUNDS
 
 bench: setup ## measure against bare baselines; a table and bench-results.json
 	@$(HERE) $(PYTHON_IN_VENV) -m integration.bench
+
+bench-kubernetes: setup tools ## the same on the cluster (root); bench-kubernetes-results.json
+	@$(HERE) $(PYTHON_IN_VENV) -m integration.cluster prepare
+	@$(HERE) $(PYTHON_IN_VENV) -m integration.bench.kubernetes
 
 fuzz: setup ## property tests with many more examples
 	@HYPOTHESIS_PROFILE=deep $(PYTEST) --timeout 3600 -m hypothesis tests

@@ -29,20 +29,20 @@ MEASUREMENTS = (
 LIMIT_SECONDS = 900.0
 
 
-def measured(name: str) -> list[dict[str, Any]]:
-    """The figures of one measurement; one that breaks says so in place of a figure."""
+def measured(name: str, limit: float = LIMIT_SECONDS) -> list[dict[str, Any]]:
+    """The figures of one measurement, `limit` seconds at most; one that breaks says so instead."""
     started = time.monotonic()
     try:
         done = subprocess.run(
             [sys.executable, "-m", f"integration.bench.{name}"],
             capture_output=True,
-            timeout=LIMIT_SECONDS,
+            timeout=limit,
             check=False,
             env=os.environ | {"PYTHONSAFEPATH": "1", "PYTHONPATH": "."},
         )
         code, out, err = done.returncode, done.stdout.decode(), done.stderr.decode()
     except subprocess.TimeoutExpired:
-        code, out, err = -1, "", f"not through within {LIMIT_SECONDS:g} s"
+        code, out, err = -1, "", f"not through within {limit:g} s"
     rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     if code:
         print(err[-3000:], file=sys.stderr)
@@ -81,19 +81,23 @@ def _spread(figure: dict[str, float] | None) -> str:
     return f"{figure['median']:g} [{figure['min']:g} - {figure['max']:g}]"
 
 
-def main() -> int:
-    """Run them; ends with 1 only when a measurement broke, not when a figure was missed."""
-    names = sys.argv[1:] or MEASUREMENTS
-    rows = [row for name in names for row in measured(name)]
+def shown(rows: list[dict[str, Any]], results: Path) -> int:
+    """Write the figures down and print them; 1 when a measurement broke, not when one missed."""
     machine = {"cores": os.cpu_count(), "python": platform.python_version()}
-    RESULTS.write_text(json.dumps({"machine": machine, "figures": rows}, indent=1) + "\n")
+    results.write_text(json.dumps({"machine": machine, "figures": rows}, indent=1) + "\n")
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(table(rows))
     for row in rows:
         if row.get("note"):
             console.print(f"{row['what']}: {row['note']}", highlight=False)
-    console.print(f"written to {RESULTS}")
+    console.print(f"written to {results}")
     return int(any("ours" not in row for row in rows))
+
+
+def main() -> int:
+    """Run all of them, or those that are named."""
+    names = sys.argv[1:] or MEASUREMENTS
+    return shown([row for name in names for row in measured(name)], RESULTS)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def pss_of_platform(root: int) -> Found:
     """Everything that this process started, less the applications' own processes."""
     total = servers = count = 0
     for pid in _tree(root):
-        size = _pss(pid)
+        size = pss(pid)
         total += size
         count += size > 0
         name = Path(f"/proc/{pid}/comm").read_text().strip() if size else ""
@@ -58,7 +58,8 @@ def _is_app(pid: int) -> bool:
         return True  # gone
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
+    """Bytes of one process; 0 for one that is gone."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
