@@ -15,7 +15,7 @@ REACH_ALL_MB = 700.0
 OBJECTS = "deis-objects"
 """The object store of the chart: left out of the sum."""
 PER_APP = ("deis-controller", "deis-router")
-_POD = re.compile(r"/pod([0-9a-f]{8}[-_][-_0-9a-f]{27})[/.]")
+_POD = re.compile(r"[-/]pod([0-9a-f]{8}[-_][-_0-9a-f]{27})[/.]")
 
 
 class Process(msgspec.Struct, frozen=True):
