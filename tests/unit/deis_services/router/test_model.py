@@ -1,12 +1,16 @@
 """The route table's decisions (components.md 1.9, DESIGN 7)."""
 
+import itertools
+from typing import Any
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deis_bus.routes import AppRoute, Upstreams
-from deis_services.router.model import RouteTable, Site
-from deis_services.router.pools import PortPool
+from deis_services.router.model import PLATFORM_KEY, TUNING_KEY, Route, RouteTable, Site
+from deis_services.router.policy import Profile, Tuning
+from deis_services.router.pools import PodPool, PortPool
 
 PORTS = range(20000, 20200)
 
@@ -153,6 +157,142 @@ def test_a_certificate_that_no_route_names_any_more_is_not_missing() -> None:
     held.put("app.one", None)
     held.put("app.two", None)
     assert held.missing() == set()
+
+
+def pods() -> RouteTable:
+    """A table as on Kubernetes, where the owner is the namespace."""
+    return RouteTable("example.com", PodPool(), cluster=True)
+
+
+def said(app: str, *hosts: str, owner: str = "", **more: Any) -> Route:
+    return Route(app=app, appuuid=owner or app, hosts=hosts or (app,), **more)
+
+
+def at(app: str, *addresses: str, owner: str = "") -> Upstreams:
+    return Upstreams(app=app, appuuid=owner or app, generation=0, addresses=addresses)
+
+
+def test_the_lower_rank_has_a_host_whoever_comes_first() -> None:
+    for order in itertools.permutations("abc"):
+        held = pods()
+        for rank in order:
+            put(held, said(f"app-{rank}", "x.org", rank=rank))
+        assert site(held, "x.org").app == "app-a"
+        put(held, said("app-b", "x.org", rank="b", maintenance=True))
+        assert site(held, "x.org").app == "app-a"
+        held.put("app.app-a", None)
+        assert site(held, "x.org").app == "app-b"
+
+
+def test_a_second_claim_keeps_its_place_when_it_is_written_again() -> None:
+    held = table()
+    put(held, route("one", "x.org"), route("two", "x.org"))
+    put(held, route("two", "x.org", "y.org"))
+    assert site(held, "x.org").app == "one"
+
+
+def test_there_is_no_host_of_the_api_on_kubernetes() -> None:
+    held = pods()
+    put(held, said("deis/deis-controller", "deis", owner="deis"))
+    assert held.api == ""
+    assert site(held, "deis.example.com").app == "deis/deis-controller"
+
+
+def test_new_addresses_are_asked_directly_until_they_are_ripe() -> None:
+    held = pods()
+    put(held, said("one"), at("one", "10.0.0.1:5000"))
+    assert site(held, "one.example.com").targets[0].startswith("-,")
+    [born] = held.newborn()
+    held.touched()
+    held.ripen([born])
+    assert held.touched() == ["one.example.com"]
+    assert site(held, "one.example.com").targets == (born,)
+    put(held, at("one", "10.0.0.1:5000", "10.0.0.2:5000"))
+    put(held, at("one", "10.0.0.1:5000"))
+    assert len(held.newborn()) >= 1
+    held.ripen(["17,x,10.0.0.9:1"])
+
+
+def test_who_loses_an_address_is_written_before_who_gets_it() -> None:
+    held = pods()
+    put(held, said("old"), said("new"), at("old", "10.0.0.1:80"))
+    put(held, said("new", maintenance=True))
+    put(held, at("new", "10.0.0.1:80"))
+    touched = held.touched()
+    assert touched.index("old.example.com") < touched.index("new.example.com")
+    assert site(held, "old.example.com").targets == ()
+    assert "was listed by old" in " ".join(held.problems())
+
+
+def test_services_of_one_namespace_may_share_an_address() -> None:
+    held = pods()
+    put(held, said("a", owner="ns"), said("b", owner="ns"))
+    put(held, at("a", "10.0.0.1:80", owner="ns"), at("b", "10.0.0.1:80", owner="ns"))
+    assert len(site(held, "a.example.com").targets) == 1
+    assert len(site(held, "b.example.com").targets) == 1
+    held.put("up.b", None)
+    assert len(site(held, "a.example.com").targets) == 1
+    assert held.problems() == []
+
+
+def test_paths_are_grafted_among_applications_of_one_owner_only() -> None:
+    held = pods()
+    put(held, said("api", "unused", owner="ns", graft_domain="blog", graft_paths=("/api",)))
+    assert held.unmet_grafts() == ["api: no application of its owner has blog.example.com"]
+    put(held, said("blog", owner="ns", allow=("10.0.0.0/8",)))
+    put(held, said("thief", "other", graft_domain="blog", graft_paths=("/steal",)))
+    held.touched()
+    put(held, at("api", "10.0.0.1:80", owner="ns"))
+    assert "blog.example.com" in held.touched()
+    [(path, other)] = site(held, "blog.example.com").grafts
+    assert (path, other.app, other.allow) == ("/api", "blog", ("10.0.0.0/8",))
+    assert other.targets != site(held, "blog.example.com").targets == ()
+    assert held.unmet_grafts() == ["thief: no application of its owner has blog.example.com"]
+    held.put("app.api", None)
+    assert site(held, "blog.example.com").grafts == ()
+
+
+def test_the_routers_own_settings_change_hosts_lists_and_redirects() -> None:
+    held = pods()
+    put(held, said("one"), said("two", "x.org"))
+    held.touched()
+    tuning = Tuning(domain="new.org", enforce_https=True, default_allow=("1.2.3.4/32",))
+    held.put(TUNING_KEY, msgspec.json.encode(tuning))
+    assert set(held.touched()) == {"one.example.com", "one.new.org", "x.org"}
+    assert held.site("one.example.com") is None
+    found = site(held, "one.new.org")
+    assert (found.enforce_https, found.allow) == (True, ("1.2.3.4/32",))
+    held.put(TUNING_KEY, b"nonsense")
+    assert site(held, "one.example.com").allow is None
+    assert len(held.problems()) == 1
+
+
+def test_names_of_the_platform_need_a_certificate_on_kubernetes() -> None:
+    held = pods()
+    put(held, said("one"))
+    assert not site(held, "one.example.com").tls
+    held.put(PLATFORM_KEY, b'"f1"')
+    assert held.missing() == {"f1"}
+    assert not site(held, "one.example.com").tls
+    held.touched()
+    held.certify("f1", usable=True)
+    assert held.touched() == ["one.example.com"]
+    assert site(held, "one.example.com").tls
+    assert held.platform_certificate() == "f1"
+    assert {PLATFORM_KEY, "app.one"} == held.keys()
+
+
+def test_a_profile_counts_once_nginx_knows_it() -> None:
+    held = pods()
+    profile = Profile(idle_ms=1000)
+    put(held, said("one", profile=profile), said("two"))
+    assert site(held, "one.example.com").profile == 0
+    held.touched()
+    held.know_profiles(held.profiles.wanted())
+    assert held.touched() == ["one.example.com"]
+    assert site(held, "one.example.com").profile == 1
+    put(held, said("one"))
+    assert held.profiles.wanted() == {}
 
 
 names = st.sampled_from(["one", "two", "three"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from deis_services.router.model import Site
-from deis_services.router.wire import PIECE, Line, Piece, allowed, api_line, line, pieces
+from deis_services.router.wire import PIECE, Line, Piece, Value, allowed, api_line, line, pieces
 
 PLAIN = Site(
     app="blog", targets=("20001", "20002"), maintenance=False, enforce_https=False, allow=None,
@@ -33,6 +33,28 @@ def test_nothing_up_nobodys_and_the_api() -> None:
     assert line("h", replace(PLAIN, targets=())).targets == ("U",)
     assert line("h", None).targets == ()
     assert api_line("h").targets == ("G",)
+
+
+def test_on_kubernetes_every_value_names_its_application() -> None:
+    assert line("h", PLAIN, named=True).prefix == ":blog:"
+    assert line("h", replace(PLAIN, profile=12, tls=False), named=True).prefix == "np12:blog:"
+    assert line("h", replace(PLAIN, allow=()), named=True).prefix == "a:blog:"
+
+
+def test_longer_paths_of_others_come_first() -> None:
+    other = replace(PLAIN, targets=("20009",), enforce_https=True)
+    site = replace(PLAIN, grafts=(("/a", other), ("/a/b", replace(other, targets=()))))
+    found = line("h", site)
+    assert found.prefix == "g"
+    assert found.grafts == (("/a/b", Value("e", ("U",))), ("/a", Value("e", ("20009",))))
+
+
+def test_hosts_with_many_instances_are_spread_over_requests() -> None:
+    targets = tuple(f"1,{n:032x},10.0.0.1:{n}" for n in range(512))
+    lines = [Line(f"h{n}", ":blog:", targets) for n in range(PIECE)]
+    parts = list(pieces(Piece(lines=lines)))
+    assert [row for part in parts for row in part.lines] == lines
+    assert max(len(msgspec.json.encode(part)) for part in parts) < 8 * 1024 * 1024
 
 
 def test_a_list_of_bad_networks_lets_nobody_in() -> None:
