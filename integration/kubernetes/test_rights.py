@@ -10,7 +10,7 @@ from integration.kubernetes.rights import ANYWHERE, RIGHTS, Grant
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1200)]
 
-NAMESPACES = ("deis", "deis-builds", "deis-certificates", "kube-system")
+NAMESPACES = ("deis", "deis-builds", "deis-certificates", "default", "kube-system")
 EVERYBODY = re.compile(r"^self\w+\.(authentication|authorization)\.k8s\.io$")
 """What the API server lets any account ask about itself."""
 ROW = re.compile(r"^(\S*)\s+\[(.*?)\]\s+\[(.*?)\]\s+\[(.*?)\]$")
