@@ -21,11 +21,12 @@ class Objects:
         """So many answers are still 503."""
         self.cut = 0
         """So many objects still end in the middle."""
+        self.host = "127.0.0.1"
         self.port = 0
 
     def url(self, key: str) -> str:
         """Address of an object."""
-        return f"http://127.0.0.1:{self.port}/artifacts/{key}"
+        return f"http://{self.host}:{self.port}/artifacts/{key}"
 
     def opens(self, token: str, key: str) -> bool:
         """A token opens its key and what is named after it."""
@@ -52,6 +53,7 @@ def archive(files: dict[str, str | bytes]) -> bytes:
 def objects(host: str = "127.0.0.1") -> Iterator[Objects]:
     """A store that serves until the block ends."""
     store = Objects()
+    store.host = host
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

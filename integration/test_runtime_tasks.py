@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -14,7 +13,7 @@ import pytest
 
 from deis_bus.clock import new_id
 from deis_bus.contracts.runtime import Artifact, BuildJoin, BuildRun, RunTask
-from deis_bus.errors import Refused, StreamClosed
+from deis_bus.errors import Refused
 from deis_bus.events.processes import RunEnded
 from deis_bus.jetstream import JetStreamBus, connect
 from deis_bus.ports import ByteStream
@@ -25,6 +24,7 @@ from deis_platform.reports import Reports
 from deis_services.runtime.programs import OURS, Installed, Programs, reachable
 from deis_services.runtime.tasks import Tasks
 from integration.builder_objects import archive
+from integration.hearing import Heard, lose
 from integration.servers import RunningNats, until
 from integration.task_rig import UUID, Machine, machine
 
@@ -33,33 +33,6 @@ pytestmark = pytest.mark.server
 APPS = Path(__file__).parent / "apps"
 NAME = "blog-run-abcde"
 SOURCE, SLUG, CACHE = "sources/u/p.tar.gz", "slugs/u/p-1.tgz", "cache/u/cache.tgz"
-
-
-@dataclass
-class Heard:
-    """What came out of a stream."""
-
-    out: bytes = b""
-    err: bytes = b""
-    code: int | None = None
-    reason: str = ""
-    first: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def listen(self, stream: ByteStream) -> "Heard":
-        try:
-            async for frame in stream.frames():
-                if frame.kind == "data" and frame.channel == 2:
-                    self.err += frame.data
-                elif frame.kind == "data":
-                    self.out += frame.data
-                    self.first.set()
-                elif frame.kind == "exit":
-                    self.code = frame.code
-                elif frame.kind == "cancel":
-                    self.reason = frame.text
-        except StreamClosed as fault:
-            self.reason = str(fault)
-        return self
 
 
 class Rig:
@@ -268,18 +241,6 @@ async def test_a_lost_listener_changes_nothing_without_a_terminal(rig: Rig) -> N
         go.touch()
         await until(lambda: done.read_text() == "x\n", "its end")
     await rig.idle()
-
-
-async def lose(stream: ByteStream) -> None:
-    """The other end sends what no end would: as if frames had been lost on the way."""
-    heard = Heard()
-    listening = asyncio.create_task(heard.listen(stream))
-    await heard.first.wait()
-    stream._sent_frames += 1  # type: ignore[attr-defined]
-    with contextlib.suppress(StreamClosed):
-        await stream.send(b"x", 0)
-    listening.cancel()
-    await asyncio.wait({listening})
 
 
 async def test_what_cannot_run_is_told_in_words(rig: Rig) -> None:

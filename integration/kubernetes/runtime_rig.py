@@ -1,10 +1,14 @@
 """The Kubernetes runtime on the test node, as the controller holds it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 
+import msgspec
+
+from deis_bus.contracts.runtime import AppRef
 from deis_bus.ports import Bus
 from deis_platform.groups import KubernetesSettings
 from deis_platform.kubernetes import Kubernetes, open_kubernetes
@@ -13,15 +17,24 @@ from deis_platform.runner import run_parts
 from deis_platform.runtime.kubernetes import KubernetesRuntime
 from deis_platform.runtime.kubernetes.facts import Facts
 from integration.cluster.node import Node
-from tests.behaviour.runtime import APP
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A runtime whose parts run, and its door."""
+    """A runtime whose parts run, its door, and what it reports."""
 
     api: Kubernetes
     runtime: KubernetesRuntime
+    facts: Facts
+    reports: Reports
+    apps: list[AppRef] = field(default_factory=list)
+    """Removed at the end, without waiting until they are gone."""
+
+    def app(self) -> AppRef:
+        """A new application's name."""
+        made = AppRef(app=f"t-runtime-{secrets.token_hex(3)}", appuuid=secrets.token_hex(16))
+        self.apps.append(made)
+        return made
 
 
 async def no_port(image: str, credentials: dict[str, str]) -> int:
@@ -29,24 +42,41 @@ async def no_port(image: str, credentials: dict[str, str]) -> int:
     return 0
 
 
-@asynccontextmanager
-async def running(
-    node: Node, bus: Bus, stack_image: str, *, namespace: str = "deis-test-builds"
-) -> AsyncIterator[Cluster]:
-    """The runtime until the end of the context; then the suite's application is gone."""
-    facts = Facts(
+def facts_of(stack_image: str, **more: object) -> Facts:
+    """A platform of its own: what else is on the node leaves its applications alone."""
+    given = Facts(
         stack_image=stack_image,
         stop_delay_seconds=1,
-        build_namespace=namespace,
+        platform_namespace=f"t-runtime-{secrets.token_hex(3)}",
     )
+    return msgspec.structs.replace(given, **more)
+
+
+@asynccontextmanager
+async def running(node: Node, bus: Bus, facts: Facts) -> AsyncIterator[Cluster]:
+    """The runtime until the end of the context."""
     reports = Reports(bus)
     stop = asyncio.Event()
     async with open_kubernetes(KubernetesSettings(kubeconfig=str(node.kubeconfig))) as api:
         runtime = KubernetesRuntime(api, bus, facts, reports, no_port)
-        parts = asyncio.create_task(run_parts((*runtime.parts, reports), stop))
+        running = asyncio.create_task(run_parts((*runtime.parts, reports), stop))
+        cluster = Cluster(api, runtime, facts, reports)
         try:
-            yield Cluster(api, runtime)
+            yield cluster
         finally:
-            await runtime.remove(APP)
+            for app in cluster.apps:
+                node.kube("delete", "namespace", app.app, "--wait=false", "--ignore-not-found")
             stop.set()
-            await parts
+            await running
+
+
+@contextmanager
+def build_namespace(node: Node) -> Iterator[str]:
+    """A namespace for build pods, as the chart makes it; its end is not waited for."""
+    name = f"t-builds-{secrets.token_hex(3)}"
+    node.kube("create", "namespace", name)
+    try:
+        node.kube("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+        yield name
+    finally:
+        node.kube("delete", "namespace", name, "--wait=false")

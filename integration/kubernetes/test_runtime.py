@@ -8,7 +8,7 @@ from deis_bus.contracts.runtime import Artifact
 from deis_bus.jetstream import JetStreamBus
 from integration.bus_rig import OnNats
 from integration.cluster.node import Node
-from integration.kubernetes.runtime_rig import Cluster, running
+from integration.kubernetes.runtime_rig import Cluster, facts_of, running
 from integration.runtime_rig import APPS, KINDS, Artifacts, slug
 from tests.behaviour import runtime as behaviour
 from tests.behaviour.runtime import Kind, RuntimeSuite
@@ -31,11 +31,6 @@ class KubernetesRig:
         return self._artifacts[kind]
 
 
-@pytest.fixture(scope="session")
-def stack_image(node: Node) -> str:
-    return f"{node.registry}/deis/stack:0.1.0"
-
-
 class TestKubernetesRuntime(OnNats, RuntimeSuite):
     @pytest.fixture
     async def rig(
@@ -45,6 +40,7 @@ class TestKubernetesRuntime(OnNats, RuntimeSuite):
         artifacts = Artifacts()
         async with (
             artifacts.serving(node.host_address),
-            running(node, bus, stack_image) as cluster,
+            running(node, bus, facts_of(stack_image)) as cluster,
         ):
             yield KubernetesRig(bus, cluster, artifacts)
+            await cluster.runtime.remove(behaviour.APP)

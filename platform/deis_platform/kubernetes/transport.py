@@ -98,7 +98,14 @@ class Transport:
             async with asyncio.timeout(OPEN_SECONDS):
                 answer = await self._as_us(ask)
         async with answer:
-            yield _chunks(answer)
+            try:
+                yield _chunks(answer)
+            finally:
+                # A body left before its end: TLS would say goodbye for up to 30 s, on a loop that
+                # may be closed by then.
+                left = answer.connection
+                if left is not None and left.transport is not None:
+                    left.transport.abort()
 
     async def socket(self, path: str, params: Mapping[str, str]) -> aiohttp.ClientWebSocketResponse:
         """A web socket of CHANNELS; the caller closes it. Raises Refused or Transient."""

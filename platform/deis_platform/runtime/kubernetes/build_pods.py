@@ -5,10 +5,11 @@ configuration in its own spec: that is a folder of files.
 """
 
 import hashlib
+import re
 from typing import Any
 
 from deis_bus.contracts.runtime import BuildRun
-from deis_platform.runtime.kubernetes import names, objects, pods
+from deis_platform.runtime.kubernetes import names, objects, pods, views
 from deis_platform.runtime.kubernetes.facts import Facts
 
 BUILD = "/runner/build"
@@ -16,9 +17,26 @@ TASK_LABEL = "deis.io/build"
 """Hash of the build's id: how a pod is found again."""
 ID = "deis.io/build-id"
 APP = "deis.io/build-of"
+STREAM = "deis.io/build-stream"
+"""The byte stream that its starter named."""
+TIME_LIMIT = "deis.io/time-limit"
+OUTPUT_LIMIT = "deis.io/output-limit"
+"""Seconds and bytes, for whoever plays the output."""
+ENDED = "deis.io/ended"
+"""Why the platform ended it, in words."""
 CONTAINER = "slugbuilder"
-SPARE_SECONDS = 60
+ENVIRONMENT = "/environment"
+ENV_END = "-env"
+SPARE_SECONDS = 300
+"""After the build's own time limit, which counts from its start: for its image to come, and for
+the case that nobody watches it any more."""
 MAX_APP = 35
+MEGABYTE = 1024 * 1024
+ROOM = "10Gi"
+"""Of the node's disk, for the work folder and for temporary files each."""
+LEAST_MEMORY = 512 * 1024**2
+"""What a build is scheduled with; its limit is more."""
+FILE_NAME = re.compile(r"[A-Za-z0-9_][-._A-Za-z0-9]{0,252}")
 Object = dict[str, Any]
 
 
@@ -34,52 +52,23 @@ def name(task: BuildRun) -> str:
 
 
 def pod(task: BuildRun, facts: Facts) -> Object:
-    """A one-shot pod; its time limit is the build's, with a little more for a lost watcher."""
+    """A one-shot pod that keeps the rules of a namespace at `restricted`."""
     own = name(task)
-    told = ["SOURCE_URL", "SOURCE_TOKEN", "SLUG_URL", "SLUG_TOKEN", "CACHE_URL", "CACHE_TOKEN"]
-    container = {
-        "name": CONTAINER,
-        "image": facts.stack_image,
-        "imagePullPolicy": facts.pull_policy,
-        "command": [pods.SHELL, "-c", pods.LINGER, "build", BUILD],
-        "env": [
-            *({"name": word, "valueFrom": _from(own, word)} for word in told),
-            {"name": "SOURCE_VERSION", "value": task.sha},
-            {"name": "SLUG_LIMIT_BYTES", "value": str(task.slug_limit_bytes)},
-            {"name": "ENV_DIR", "value": "/environment"},
-            *({"name": word, "value": text} for word, text in sorted(facts.build_environ.items())),
-        ],
-        "resources": {"limits": _limits(task, facts), "requests": {"cpu": "100m"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [
-            {"name": "work", "mountPath": "/app"},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
-            {"name": "environment", "mountPath": "/environment", "readOnly": True},
-        ],
-    }
+    volumes = [
+        {"name": "work", "emptyDir": {"sizeLimit": ROOM}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": ROOM}},
+        {"name": "environment", "secret": {"secretName": f"{own}{ENV_END}"}},
+    ]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {
-            "name": own,
-            "namespace": facts.build_namespace,
-            "labels": {
-                names.HERITAGE: names.OURS,
-                "component": CONTAINER,
-                TASK_LABEL: key(task.id),
-            },
-            "annotations": {ID: task.id, APP: task.app, names.UUID: task.appuuid},
-        },
+        "metadata": _metadata(task, facts),
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "restartPolicy": "Never",
             "activeDeadlineSeconds": round(task.time_limit_seconds) + SPARE_SECONDS,
-            "terminationGracePeriodSeconds": 5,
+            "terminationGracePeriodSeconds": 1,
             "nodeSelector": facts.build_selector,
             "securityContext": {
                 "runAsNonRoot": True,
@@ -88,20 +77,98 @@ def pod(task: BuildRun, facts: Facts) -> Object:
                 "fsGroup": pods.SLUG_USER,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            "containers": [container],
-            "volumes": [
-                {"name": "work", "emptyDir": {}},
-                {"name": "tmp", "emptyDir": {}},
-                {"name": "environment", "secret": {"secretName": f"{own}-env"}},
-            ],
+            "containers": [_container(task, facts)],
+            "volumes": volumes,
         },
     }
 
 
+def _metadata(task: BuildRun, facts: Facts) -> Object:
+    return {
+        "name": name(task),
+        "namespace": facts.build_namespace,
+        "labels": {
+            names.HERITAGE: names.OURS,
+            "component": CONTAINER,
+            TASK_LABEL: key(task.id),
+        },
+        "annotations": {
+            ID: task.id,
+            APP: task.app,
+            names.UUID: task.appuuid,
+            STREAM: task.stream,
+            TIME_LIMIT: f"{task.time_limit_seconds:g}",
+            OUTPUT_LIMIT: str(task.output_limit_bytes),
+        },
+    }
+
+
+def _container(task: BuildRun, facts: Facts) -> Object:
+    environ = {
+        **facts.build_environ,
+        "SOURCE_VERSION": task.sha,
+        "SLUG_LIMIT_BYTES": str(task.slug_limit_bytes),
+        "ENV_DIR": ENVIRONMENT,
+    }
+    return {
+        "name": CONTAINER,
+        "image": facts.stack_image,
+        "imagePullPolicy": facts.pull_policy,
+        "command": [BUILD],
+        "env": [
+            *({"name": word, "valueFrom": _from(name(task), word)} for word in _told(task)),
+            *({"name": word, "value": text} for word, text in sorted(environ.items())),
+        ],
+        "resources": _resources(task, facts),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "work", "mountPath": "/app"},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
+            {"name": "environment", "mountPath": ENVIRONMENT, "readOnly": True},
+        ],
+    }
+
+
 def secrets(task: BuildRun, facts: Facts) -> list[Object]:
-    """The task's tokens, and the app's configuration as files."""
+    """The task's tokens, and the app's configuration as files: what can be no file is left out."""
     own, namespace = name(task), facts.build_namespace
-    told = {
+    files = {word: text for word, text in task.environment.items() if FILE_NAME.fullmatch(word)}
+    return [
+        _secret(namespace, own, task, _told(task)),
+        _secret(namespace, f"{own}{ENV_END}", task, files),
+    ]
+
+
+def pod_of(secret: str) -> str:
+    """The pod that a Secret is for."""
+    return secret.removesuffix(ENV_END)
+
+
+def limits(pod: views.Pod) -> tuple[float, int]:
+    """Seconds and bytes a build may take; 0: no limit."""
+    marks = pod.metadata.annotations
+    try:
+        return float(marks.get(TIME_LIMIT, "0")), int(marks.get(OUTPUT_LIMIT, "0"))
+    except ValueError:
+        return 0.0, 0
+
+
+def too_late(seconds: float) -> str:
+    """What is told of a build over its time."""
+    return f"The build took longer than {seconds / 60:g} min and was ended"
+
+
+def too_much(limit: int) -> str:
+    """What is told of a build over its output."""
+    return f"The build printed more than {limit / MEGABYTE:g} MB and was ended"
+
+
+def _told(task: BuildRun) -> dict[str, str]:
+    return {
         "SOURCE_URL": task.source_url,
         "SOURCE_TOKEN": task.source_token,
         "SLUG_URL": task.slug_url,
@@ -109,10 +176,6 @@ def secrets(task: BuildRun, facts: Facts) -> list[Object]:
         "CACHE_URL": task.cache_url,
         "CACHE_TOKEN": task.cache_token,
     }
-    return [
-        _secret(namespace, own, task, told),
-        _secret(namespace, f"{own}-env", task, task.environment),
-    ]
 
 
 def _secret(namespace: str, own: str, task: BuildRun, values: dict[str, str]) -> Object:
@@ -125,6 +188,9 @@ def _from(secret: str, word: str) -> Object:
     return {"secretKeyRef": {"name": secret, "key": word}}
 
 
-def _limits(task: BuildRun, facts: Facts) -> dict[str, str]:
+def _resources(task: BuildRun, facts: Facts) -> Object:
     memory = task.memory_bytes or facts.build_memory_bytes
-    return {"memory": str(memory), "cpu": f"{round(facts.build_cpus * 1000)}m"}
+    return {
+        "limits": {"memory": str(memory), "cpu": f"{round(facts.build_cpus * 1000)}m"},
+        "requests": {"memory": str(min(memory, LEAST_MEMORY)), "cpu": "100m"},
+    }

@@ -7,29 +7,30 @@ builder, whoever started them.
 
 import asyncio
 import contextlib
+import datetime
 import functools
-from collections.abc import AsyncGenerator, Callable
+from typing import Any
 
 from deis_bus.contracts.runtime import BuildJoin, BuildRun
-from deis_bus.errors import BusError, Refused, StreamClosed, Transient
-from deis_bus.ports import Bus, ByteStream
-from deis_platform.kubernetes import Conflict, Kubernetes, Mirror, NotFound, kinds
+from deis_bus.errors import BusError, Refused, Transient
+from deis_bus.ports import Bus
+from deis_platform.kubernetes import Conflict, Kubernetes, kinds
 from deis_platform.logs import get_logger
-from deis_platform.races import first, unless
-from deis_platform.retry import delays
+from deis_platform.races import unless
 from deis_platform.runner import Part
 from deis_platform.runtime.kubernetes import build_pods, state, views, words
+from deis_platform.runtime.kubernetes.build_mirror import SELECTOR, BuildPods
+from deis_platform.runtime.kubernetes.build_output import START_SECONDS, BuildOutput
 from deis_platform.runtime.kubernetes.facts import Facts
+from deis_platform.runtime.kubernetes.refusals import refusals
 
 log = get_logger(__name__)
 
 KEPT_SECONDS = 300.0
 """How long an ended build is kept for a builder that has lost its stream."""
 STOP_SECONDS = 30.0
-START_SECONDS = 600.0
 LOOK_SECONDS = 30.0
-SELECTOR = f"heritage=deis,{build_pods.TASK_LABEL}"
-MEGABYTE = 1024 * 1024
+Object = dict[str, Any]
 
 
 class Builds:
@@ -38,25 +39,21 @@ class Builds:
     name = "builds"
 
     def __init__(self, api: Kubernetes, bus: Bus, facts: Facts) -> None:
-        namespace = facts.build_namespace
         self._api = api
         self._bus = bus
         self._facts = facts
-        self._namespace = namespace
-        self._pods = Mirror(
-            api, kinds.POD, views.Pod, namespace=namespace, labels=SELECTOR, heard=self._heard
-        )
+        self._namespace = facts.build_namespace
+        self._pods = BuildPods(api, self._namespace)
+        self._output = BuildOutput(api, self._pods)
         self._players: dict[str, asyncio.Task[None]] = {}
-        self._changes = asyncio.Event()
-        self._limits: dict[str, BuildRun] = {}
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """What has to run."""
-        return (self._pods, self)
+        return (self._pods.mirror, self)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Clear away until stopped."""
+        """Clear away until stopped; builds go on, who hears them is told that it is not here."""
         try:
             await unless(stop, self._clear())
         finally:
@@ -67,40 +64,70 @@ class Builds:
                 await asyncio.wait(players)
 
     async def build(self, task: BuildRun) -> None:
-        """Make Secrets and pod. Raises Refused 409 `running` while one of that id is there."""
+        """Make Secrets and pod. Raises Refused 409 `running` while one of that id is there, 400
+        for a quota that is used up and the like; Transient."""
         if task.kind not in ("", "buildpack"):
             raise Refused(400, f"This platform makes no builds of kind {task.kind}")
-        for secret in build_pods.secrets(task, self._facts):
-            with contextlib.suppress(Conflict):
-                await self._api.create(secret)
-        try:
-            pod = await self._api.create(build_pods.pod(task, self._facts))
-        except Conflict as fault:
-            raise Refused(409, f"build {task.id} is running already", "running") from fault
+        with refusals():
+            pod = await self._made(task)
         self._pods.learn(pod)
-        self._limits[build_pods.name(task)] = task
         await self._own(task, str(pod["metadata"]["uid"]))
-        self._play(str(pod["metadata"]["name"]), task.stream, 0, task)
+        self._play(str(pod["metadata"]["name"]), task.stream, 0)
 
     async def join_build(self, join: BuildJoin) -> None:
         """Go on with its output over another stream. Raises Refused 404 where it is unknown."""
-        pod = await self._find(join.id)
-        if pod is None:
+        found = await self._find(join.id)
+        kept = next((pod for pod in found if "deletionTimestamp" not in pod["metadata"]), None)
+        if kept is None:
             raise Refused(404, f"no output of build {join.id} is kept")
-        own = pod.metadata.name
-        self._play(own, join.stream, join.heard, self._limits.get(own))
+        self._pods.learn(kept)
+        self._play(str(kept["metadata"]["name"]), join.stream, join.heard)
 
     async def stop_build(self, task_id: str) -> None:
         """Delete its pod, and wait for its end, bounded."""
-        pod = await self._find(task_id)
-        if pod is None:
-            return
-        meta = pod.metadata
-        await self._api.delete(kinds.POD, meta.name, self._namespace, uid=meta.uid)
-        gone = self._until(lambda: meta.name not in self._names())
+        for pod in await self._find(task_id):
+            meta = pod["metadata"]
+            await self._api.delete(kinds.POD, meta["name"], self._namespace, uid=meta["uid"])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
-                await gone
+                while await self._find(task_id):
+                    await self._pods.changed(1.0)
+
+    async def _made(self, task: BuildRun) -> Object:
+        """Secrets, then the pod that needs them."""
+        for secret in build_pods.secrets(task, self._facts):
+            await self._secret(task, secret)
+        try:
+            return await self._api.create(build_pods.pod(task, self._facts))
+        except Conflict as fault:
+            if (own := await self._asked_before(task)) is not None:
+                return own
+            raise Refused(409, f"build {task.id} is running already", "running") from fault
+        except Refused:
+            for secret in build_pods.secrets(task, self._facts):
+                with contextlib.suppress(BusError):
+                    await self._api.delete(
+                        kinds.SECRET, secret["metadata"]["name"], self._namespace
+                    )
+            raise
+
+    async def _secret(self, task: BuildRun, secret: Object) -> None:
+        """One that a starter left behind who died before it made the pod is replaced."""
+        try:
+            await self._api.create(secret)
+        except Conflict:
+            if not await self._find(task.id):
+                await self._api.delete(kinds.SECRET, secret["metadata"]["name"], self._namespace)
+                await self._api.create(secret)
+
+    async def _asked_before(self, task: BuildRun) -> Object | None:
+        """The pod of this very request, whose answer was lost on its way to us."""
+        for pod in await self._find(task.id):
+            meta = pod["metadata"]
+            same = meta["annotations"].get(build_pods.STREAM) == task.stream
+            if same and meta["name"] not in self._players:
+                return pod
+        return None
 
     async def _own(self, task: BuildRun, uid: str) -> None:
         """The Secrets go when the pod goes."""
@@ -111,18 +138,18 @@ class Builds:
                 name = secret["metadata"]["name"]
                 await self._api.patch(kinds.SECRET, name, self._namespace, patch)
 
-    async def _find(self, task_id: str) -> views.Pod | None:
+    async def _find(self, task_id: str) -> list[Object]:
         """From the API server: the mirror may be behind another builder's start."""
         labels = f"{build_pods.TASK_LABEL}={build_pods.key(task_id)}"
-        found = await self._api.list(kinds.POD, self._namespace, labels=labels, view=views.Pod)
-        return next((pod for pod in found.items if not pod.metadata.deletion_timestamp), None)
+        found = await self._api.list(kinds.POD, self._namespace, labels=labels, view=dict)
+        return [{"apiVersion": "v1", "kind": "Pod", **pod} for pod in found.items]
 
-    def _play(self, pod: str, stream_id: str, heard: int, task: BuildRun | None) -> None:
+    def _play(self, pod: str, stream: str, heard: int) -> None:
         """The newest listener counts."""
         before = self._players.pop(pod, None)
         if before is not None:
             before.cancel()
-        player = asyncio.create_task(self._played(pod, stream_id, heard, task), name=pod)
+        player = asyncio.create_task(self._played(pod, stream, heard), name=pod)
         self._players[pod] = player
         player.add_done_callback(functools.partial(self._forget, pod))
 
@@ -132,138 +159,50 @@ class Builds:
         if not player.cancelled() and player.exception() is not None:
             log.error("a build's output broke", pod=pod, exc_info=player.exception())
 
-    async def _played(self, pod: str, stream_id: str, heard: int, task: BuildRun | None) -> None:
+    async def _played(self, pod: str, stream_id: str, heard: int) -> None:
         try:
             stream = await self._bus.open_stream(stream_id, "acceptor")
-        except BusError as fault:
-            log.warning("a build without a listener", pod=pod, fault=str(fault))
-            return
-        try:
-            with contextlib.suppress(StreamClosed):
-                ended = await first(self._send(pod, stream, heard, task), _given_up(stream))
-                if ended == 1:  # who cancels ends the build; who is only lost does not
-                    await self._api.delete(kinds.POD, pod, self._namespace)
-        finally:
-            await stream.close()
-
-    async def _send(self, pod: str, stream: ByteStream, heard: int, task: BuildRun | None) -> None:
-        limit = task.output_limit_bytes if task else 0
-        if why := await self._started(pod):
-            await stream.cancel(why)
-            return
-        async with contextlib.aclosing(self._output(pod, heard)) as output:
-            async for data in output:
-                heard += len(data)
-                if limit and heard > limit:
-                    await stream.send(data[: max(0, len(data) - (heard - limit))])
-                    await self._too_much(pod, stream, limit)
-                    return
-                await stream.send(data)
-        await self._end(pod, stream, task)
-
-    async def _too_much(self, pod: str, stream: ByteStream, limit: int) -> None:
-        words_of_it = f"The build printed more than {limit / MEGABYTE:g} MB and was ended"
-        await stream.send(f"-----> {words_of_it}\n".encode())
-        await self._api.delete(kinds.POD, pod, self._namespace)
-        await stream.exit(1)
-
-    async def _started(self, pod: str) -> str:
-        """Wait until its container runs or has run; else why it does not."""
-
-        def settled() -> bool:
-            found = self._pod(pod)
-            return found is None or state.begun(found) or bool(words.of_pod(found, state.now()))
-
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._until(settled, words.PATIENCE_SECONDS)
-        except TimeoutError:
-            return f"{pod} did not start within {START_SECONDS / 60:g} min"
-        found = self._pod(pod)
-        if found is None:
-            return "the build was stopped"
-        return "" if state.begun(found) else words.of_pod(found, state.now())
-
-    async def _output(self, pod: str, skip: int) -> AsyncGenerator[bytes, None]:
-        """Its log from that byte on, followed to its end, whatever happens to the API server."""
-        given = skip
-        for pause in delays(ceiling=2.0):
-            passed = 0
             try:
-                logs = self._api.logs(
-                    pod, self._namespace, container=build_pods.CONTAINER, follow=True
-                )
-                async with contextlib.aclosing(logs):
-                    async for chunk in logs:
-                        fresh = chunk[max(0, given - passed) :]
-                        passed += len(chunk)
-                        if fresh:
-                            given += len(fresh)
-                            yield fresh
-                if self._over(pod):
-                    return
-            except (Transient, NotFound) as fault:
-                if isinstance(fault, NotFound):
-                    return
-                log.info("a build's log is read on", pod=pod, fault=str(fault))
-            await asyncio.sleep(pause)
-
-    async def _end(self, pod: str, stream: ByteStream, task: BuildRun | None) -> None:
-        """The exit code, or what the platform did to it."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._until(lambda: self._over(pod))
-        found = self._pod(pod)
-        end = state.terminated(found) if found else None
-        if found is not None and found.status.reason == "DeadlineExceeded":
-            minutes = f"{task.time_limit_seconds / 60:g} min" if task else "its time limit"
-            await stream.send(
-                f"-----> The build took longer than {minutes} and was ended\n".encode()
-            )
-            await stream.exit(1)
-        elif end is None:
-            await stream.cancel("the build was stopped")
-        else:
-            if end.reason == "OOMKilled":
-                await stream.send(b"-----> The build used more memory than its limit (OOMKilled)\n")
-            await stream.exit(end.exit_code)
+                await self._output.play(pod, stream, heard)
+            finally:
+                await stream.close()
+        except (Transient, Refused) as fault:  # the build goes on; who wants to hear it joins again
+            log.warning("a build is not heard", pod=pod, fault=str(fault))
 
     async def _clear(self) -> None:
-        """Ended builds, a while after their end, and what nobody ever started."""
+        """Again and again, whatever a look meets."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            for pod in list(self._pods.items.values()):
-                end = state.terminated(pod)
-                time = words.moment(end.finished_at) if end else None
-                if time is not None and (state.now() - time).total_seconds() > KEPT_SECONDS:
-                    self._limits.pop(pod.metadata.name, None)
-                    with contextlib.suppress(BusError):
-                        await self._api.delete(kinds.POD, pod.metadata.name, self._namespace)
+            with contextlib.suppress(BusError):
+                await self._look()
 
-    def _heard(self, _key: str, _old: views.Pod | None, _new: views.Pod | None) -> None:
-        self._changes.set()
-        self._changes = asyncio.Event()
-
-    def _pod(self, name: str) -> views.Pod | None:
-        return self._pods.items.get(f"{self._namespace}/{name}")
-
-    def _over(self, name: str) -> bool:
-        pod = self._pod(name)
-        return pod is None or state.terminated(pod) is not None
-
-    def _names(self) -> set[str]:
-        return {pod.metadata.name for pod in self._pods.items.values()}
-
-    async def _until(self, true: Callable[[], bool], again: float | None = None) -> None:
-        """Wait until it is true: looked at after each change of a pod, and every `again` s."""
-        while not true():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(again):
-                    await self._changes.wait()
+    async def _look(self) -> None:
+        """Delete pods a while after their end, those that never began, and Secrets without pod."""
+        await self._pods.mirror.synced.wait()
+        for pod in self._pods.all():
+            if _over(pod, state.now()):
+                meta = pod.metadata
+                await self._api.delete(kinds.POD, meta.name, self._namespace, uid=meta.uid)
+        secrets = await self._api.list(
+            kinds.SECRET, self._namespace, view=views.View, labels=SELECTOR
+        )
+        for secret in secrets.items:
+            meta = secret.metadata
+            alone = self._pods.get(build_pods.pod_of(meta.name)) is None
+            if alone and _age(meta.creation_timestamp, state.now()) > KEPT_SECONDS:
+                await self._api.delete(kinds.SECRET, meta.name, self._namespace, uid=meta.uid)
 
 
-async def _given_up(stream: ByteStream) -> None:
-    """Until the listener says that it gives the build up."""
-    async for frame in stream.frames():
-        if frame.kind in ("cancel", "exit"):
-            return
+def _over(pod: views.Pod, now: datetime.datetime) -> bool:
+    """Whether nobody will ask for it any more."""
+    end = state.ended(pod)
+    if end is not None:
+        return (now - end).total_seconds() > KEPT_SECONDS
+    # No node ever took it, and who waited for that is gone.
+    longest = START_SECONDS + build_pods.limits(pod)[0] + KEPT_SECONDS
+    return _age(pod.metadata.creation_timestamp, now) > longest
+
+
+def _age(created: str, now: datetime.datetime) -> float:
+    made = words.moment(created)
+    return (now - made).total_seconds() if made else 0.0

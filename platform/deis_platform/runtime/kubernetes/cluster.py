@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from deis_bus.errors import Transient
-from deis_platform.kubernetes import Kubernetes, Mirror, View, kinds
+from deis_platform.kubernetes import Kubernetes, Mirror, kinds
 from deis_platform.runner import Part
 from deis_platform.runtime.kubernetes import names, views
 from deis_platform.runtime.kubernetes.state import Held
 
-V = TypeVar("V", bound=View)
+V = TypeVar("V", bound=views.View)
 PodHeard = Callable[[views.Pod | None, views.Pod | None], None]
 SYNC_SECONDS = 10.0
 
@@ -35,20 +35,26 @@ class Group(dict[str, dict[str, V]]):
 
 
 class Cluster:
-    """Mirrors of our namespaces, Services, Deployments, pods and the names of our Secrets.
+    """Mirrors of our namespaces, and of Services, Deployments, pods and the names of Secrets.
 
-    `changed(namespace)` is called for every change of one of them, after it was taken in.
+    Those of another platform in this cluster may be among them; whose an application is, its
+    namespace says. Each listener hears the namespace of everything that changes, after it was
+    taken in.
     """
 
-    def __init__(self, api: Kubernetes) -> None:
+    def __init__(self, api: Kubernetes, platform: str) -> None:
         self.listeners: list[Callable[[str], None]] = []
         self.services: Group[views.Service] = Group()
         self.deployments: Group[views.Deployment] = Group()
         self.pods: Group[views.Pod] = Group()
-        self.secrets: Group[View] = Group()
+        self.secrets: Group[views.View] = Group()
         select = names.SELECTOR
         self.namespaces = Mirror(
-            api, kinds.NAMESPACE, views.Namespace, labels=select, heard=self._namespace
+            api,
+            kinds.NAMESPACE,
+            views.Namespace,
+            labels=f"{names.PLATFORM}={platform}",
+            heard=self._namespace,
         )
         self._services = Mirror(
             api, kinds.SERVICE, views.Service, labels=select, heard=self._into(self.services)
@@ -63,7 +69,7 @@ class Cluster:
         self.pod_heard: PodHeard = lambda _old, _new: None
         self._pods = Mirror(api, kinds.POD, views.Pod, labels=select, heard=self._pod)
         self._secrets = Mirror(
-            api, kinds.SECRET, View, labels=select, heard=self._into(self.secrets)
+            api, kinds.SECRET, views.View, labels=select, heard=self._into(self.secrets)
         )
 
     @property
@@ -145,7 +151,9 @@ class Cluster:
         self._changed(key)
 
     def _pod(self, key: str, old: views.Pod | None, new: views.Pod | None) -> None:
-        if self._pods.synced.is_set():  # what is there at the start is no news
+        pod = new or old
+        ours = pod is not None and self.namespace(pod.metadata.namespace) is not None
+        if ours and self._pods.synced.is_set():  # what is there at the start is no news
             self.pod_heard(old, new)
         self._into(self.pods)(key, old, new)
 

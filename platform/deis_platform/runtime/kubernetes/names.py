@@ -7,6 +7,9 @@ TYPE = "type"
 VERSION = "version"
 HERITAGE = "heritage"
 OURS = "deis"
+PLATFORM = "deis.io/platform"
+"""Label of an application's namespace: the namespace of the platform that it belongs to, so that
+two platforms in one cluster leave each other's applications alone."""
 RETIRING = "deis.io/retiring"
 """Label of a pod that serves on until another one has taken its place."""
 TEMPLATE_HASH = "pod-template-hash"
@@ -15,14 +18,14 @@ UUID = "deis.io/app-uuid"
 CLAIMED = "deis.io/claimed"
 """Generation whose objects are being written, on the namespace: older ones are refused."""
 GENERATION = "deis.io/generation"
-"""Generation whose objects were all written."""
+"""Generation whose objects were all written; on a Deployment the one that wrote it."""
 RELEASE = "deis.io/release"
 DEADLINE = "deis.io/deadline"
 """When the release of that generation should be ready, RFC 3339."""
 WANTED = "deis.io/wanted"
 """Counts of that generation by process type, JSON."""
-OWNED = "deis.io/owned"
-"""Fingerprint of the fields that are ours, to see whether somebody changed them by hand."""
+WRITTEN = "deis.io/written"
+"""What the API server made of that generation's objects, JSON: a change by hand is seen."""
 ROUTABLE = "router.deis.io/routable"
 ROUTER = "router.deis.io/"
 DOMAINS = f"{ROUTER}domains"
@@ -35,6 +38,14 @@ MAX_DEPLOYMENT = 46
 SELECTOR = "heritage=deis,app"
 PULL_SECRET = "private-registry"  # noqa: S105 - a name
 POLICY = "deis-app"
+WEB = "web"
+OUR_LABELS = frozenset({APP, TYPE, VERSION, HERITAGE, PLATFORM, RETIRING, ROUTABLE})
+"""Labels that the mirrors keep."""
+
+
+def ours(annotation: str) -> bool:
+    """Whether the mirrors keep an annotation: of others' there may be many, and large ones."""
+    return annotation.startswith(("deis.io/", ROUTER))
 
 
 def deployment(app: str, process_type: str) -> str:

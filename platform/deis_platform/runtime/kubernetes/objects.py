@@ -7,7 +7,7 @@ import msgspec
 
 from deis_bus.contracts.runtime import AppSpec, Process
 from deis_bus.routes import AppRoute
-from deis_platform.runtime.kubernetes import fingerprint, names, pods
+from deis_platform.runtime.kubernetes import names, pods
 from deis_platform.runtime.kubernetes.facts import Facts
 
 Object = dict[str, Any]
@@ -15,20 +15,15 @@ DOCKER_HUB = "https://index.docker.io/v1/"
 REVISIONS = 10
 
 
-def namespace(app: str, appuuid: str, annotations: dict[str, str] | None = None) -> Object:
+def namespace(app: str, appuuid: str, platform: str) -> Object:
     """The application's namespace; whoever else has one of that name keeps it."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": app,
-            "labels": {
-                **names.labels(app),
-                "pod-security.kubernetes.io/enforce": "baseline",
-            },
-            "annotations": {names.UUID: appuuid, **(annotations or {})},
-        },
+    labels = {
+        names.HERITAGE: names.OURS,
+        names.PLATFORM: platform,
+        "pod-security.kubernetes.io/enforce": "baseline",
     }
+    metadata = {"name": app, "labels": labels, "annotations": {names.UUID: appuuid}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
 def quota(app: str, spec: dict[str, object]) -> Object:
@@ -58,6 +53,7 @@ def pull_secret(app: str, registry: dict[str, str], image: str) -> Object:
     secret = _object("v1", "Secret", app, names.PULL_SECRET, names.labels(app))
     return secret | {
         "type": "kubernetes.io/dockerconfigjson",
+        "immutable": True,
         "data": _encoded({".dockerconfigjson": msgspec.json.encode(auths).decode()}),
     }
 
@@ -70,20 +66,31 @@ def registry_of(image: str) -> str:
     return DOCKER_HUB
 
 
+def secret_names(spec: AppSpec) -> tuple[str, ...]:
+    """The Secrets that the pods refer to."""
+    own = names.env_secret(spec.app, spec.release)
+    return (own, names.PULL_SECRET) if spec.pull_secret else (own,)
+
+
 def service(spec: AppSpec, exposed: int = 0) -> Object:
-    """Where requests go: the routable type that has instances (api.md 26.3)."""
-    routed = next((process for process in spec.processes if process.routable), None)
-    selector = names.labels(spec.app, routed.type if routed else "")
+    """Where requests go: the routable type, first one that has instances (api.md 26.3)."""
+    routable = [process for process in spec.processes if process.routable]
+    routed = next((one for one in routable if one.count), next(iter(routable), None))
     port = pods.port_of(spec.environment, spec.artifact, exposed) or names.SLUG_PORT
-    return bare_service(spec.app, spec.appuuid, selector, port)
+    return _service(spec.app, spec.appuuid, routed.type if routed else names.WEB, port)
 
 
-def bare_service(app: str, appuuid: str, selector: dict[str, str], port: int) -> Object:
-    """The Service, as it also is before the first release."""
+def bare_service(app: str, appuuid: str) -> Object:
+    """The Service as it is before the first release."""
+    return _service(app, appuuid, names.WEB, names.SLUG_PORT)
+
+
+def _service(app: str, appuuid: str, kind: str, port: int) -> Object:
+    """It always names a type: without one, workers and one-off pods would get requests."""
     found = _object("v1", "Service", app, app, names.labels(app))
     found["metadata"]["annotations"] = {names.UUID: appuuid}
     ports = [{"name": names.PORT_NAME, "port": 80, "protocol": "TCP", "targetPort": port}]
-    return fingerprint.sealed(found | {"spec": {"selector": selector, "ports": ports}})
+    return found | {"spec": {"selector": names.labels(app, kind), "ports": ports}}
 
 
 def routes(route: AppRoute) -> Object:
@@ -114,25 +121,20 @@ def deployment(spec: AppSpec, process: Process, facts: Facts, exposed: int = 0) 
         names.GENERATION: str(spec.generation),
         "kubernetes.io/change-cause": spec.environment.get("WORKFLOW_RELEASE_SUMMARY", ""),
     }
-    return fingerprint.sealed(
-        found
-        | {
-            "spec": {
-                "replicas": process.count,
-                "selector": {"matchLabels": labels},
-                "strategy": {
-                    "type": "RollingUpdate",
-                    "rollingUpdate": {
-                        "maxUnavailable": 0,
-                        "maxSurge": surge(spec.environment, process.count, facts.nodes),
-                    },
-                },
-                "revisionHistoryLimit": revisions(spec.environment),
-                "progressDeadlineSeconds": max(1, round(spec.deploy_timeout_seconds)),
-                "template": pods.template(spec, process, facts, exposed),
-            }
+    strategy = {
+        "maxUnavailable": 0,
+        "maxSurge": surge(spec.environment, process.count, facts.nodes),
+    }
+    return found | {
+        "spec": {
+            "replicas": process.count,
+            "selector": {"matchLabels": labels},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": strategy},
+            "revisionHistoryLimit": revisions(spec.environment),
+            "progressDeadlineSeconds": max(1, round(spec.deploy_timeout_seconds)),
+            "template": pods.template(spec, process, facts, exposed),
         }
-    )
+    }
 
 
 def surge(environment: dict[str, str], count: int, nodes: int) -> int:
@@ -148,6 +150,11 @@ def revisions(environment: dict[str, str]) -> int:
     return int(own) if own.isascii() and own.isdigit() else REVISIONS
 
 
+def budgets(spec: AppSpec) -> list[Object]:
+    """One for each type of several instances."""
+    return [disruption_budget(spec.app, one) for one in spec.processes if one.count > 1]
+
+
 def disruption_budget(app: str, process: Process) -> Object:
     """From two instances on, nodes are emptied one instance at a time (DESIGN 6)."""
     labels = names.labels(app, process.type)
@@ -160,10 +167,7 @@ def network_policy(app: str, facts: Facts) -> Object:
     """Apps reach apps and the outside; of the platform the router and artifacts (DESIGN 6)."""
     platform = {"matchLabels": {"kubernetes.io/metadata.name": facts.platform_namespace}}
     open_parts = {"matchExpressions": [_among("app", "deis-router", "deis-gateway")]}
-    apps = {
-        "matchLabels": {names.HERITAGE: names.OURS},
-        "matchExpressions": [{"key": names.APP, "operator": "Exists"}],
-    }
+    apps = {"matchLabels": {names.PLATFORM: facts.platform_namespace}}
     everywhere = {"cidr": "0.0.0.0/0", "except": list(facts.denied)}
     found = _object("networking.k8s.io/v1", "NetworkPolicy", app, names.POLICY, names.labels(app))
     return found | {

@@ -2,16 +2,14 @@
 
 from typing import Any
 
-from deis_bus.contracts.runtime import AppSpec, Artifact, Process
+from deis_bus.contracts.runtime import AppSpec, Artifact, Probe, Process
 from deis_platform.runtime.kubernetes import names
 from deis_platform.runtime.kubernetes.facts import Facts
 
 SHELL = "/bin/bash"
 INIT = "/runner/init"
 SLUG_USER = 2000
-LINGER = '"$@"; code=$?; sleep 0.5; exit "$code"'
-"""Runs its arguments, and stays a moment: what lies in the pipes when a container's first process
-ends is lost to its log and to who is attached (up to 128 KB, measured with containerd)."""
+POD_IP = "POD_IP"
 
 
 def environment(spec_environment: dict[str, str], artifact: Artifact, port: int) -> dict[str, str]:
@@ -127,8 +125,9 @@ def env(spec: AppSpec, port: int) -> list[dict[str, Any]]:
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}
         for name in sorted(environment(spec.environment, spec.artifact, port))
     ]
-    if spec.environment.get("DEIS_EXPOSE_POD_IP") == "True":
-        found.append({"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}})
+    exposed = spec.environment.get("DEIS_EXPOSE_POD_IP") == "True"
+    if exposed and POD_IP not in spec.environment:
+        found.append({"name": POD_IP, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}})
     return found
 
 
@@ -159,24 +158,27 @@ def _ports(process: Process, port: int) -> dict[str, Any]:
 
 
 def _probes(spec: AppSpec, process: Process, port: int) -> dict[str, Any]:
-    """The user's own; without a readiness probe a routable type is ready when its port is."""
-    found: dict[str, Any] = dict(process.probes)
-    if "readinessProbe" not in found and process.probe is not None and port:
-        found["readinessProbe"] = {
-            "httpGet": {"path": process.probe.path, "port": port},
-            "initialDelaySeconds": round(process.probe.initial_delay_seconds),
-            "periodSeconds": max(1, round(process.probe.period_seconds)),
-            "timeoutSeconds": max(1, round(process.probe.timeout_seconds)),
-            "failureThreshold": process.probe.failure_threshold,
-        }
-    elif "readinessProbe" not in found and process.routable and port:
-        found["readinessProbe"] = {
-            "tcpSocket": {"port": port},
-            "periodSeconds": 1,
-            "timeoutSeconds": 5,
-            "failureThreshold": max(3, round(spec.deploy_timeout_seconds)),
-        }
-    return found
+    """Exactly the user's own where there is one; else that of HEALTHCHECK_URL; else a routable
+    type is ready when its port is (api.md 26.2)."""
+    if process.probes:
+        return dict(process.probes)
+    if process.probe is not None and port:
+        return {"readinessProbe": _asks(process.probe, port)}
+    if process.routable and port:
+        seconds = max(3, round(spec.deploy_timeout_seconds))
+        probe = {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": seconds}
+        return {"readinessProbe": {"tcpSocket": {"port": port}, **probe}}
+    return {}
+
+
+def _asks(probe: Probe, port: int) -> dict[str, Any]:
+    check = {"httpGet": {"path": probe.path, "port": port}}
+    return (check if probe.path else {"tcpSocket": {"port": port}}) | {
+        "initialDelaySeconds": round(probe.initial_delay_seconds),
+        "periodSeconds": max(1, round(probe.period_seconds)),
+        "timeoutSeconds": max(1, round(probe.timeout_seconds)),
+        "failureThreshold": max(1, probe.failure_threshold),
+    }
 
 
 def _lifecycle(process: Process, facts: Facts) -> dict[str, Any]:

@@ -6,8 +6,12 @@ hear it; input and outputs then are the program's own, byte for byte.
 
 import asyncio
 import contextlib
+import datetime
 import functools
+from collections.abc import Mapping
 from typing import Any
+
+import aiohttp
 
 from deis_bus.contracts.runtime import AppRef, RunTask
 from deis_bus.errors import BusError, Refused, StreamClosed, Transient
@@ -17,16 +21,19 @@ from deis_platform.kubernetes import Conflict, Kubernetes, kinds
 from deis_platform.logs import get_logger
 from deis_platform.races import first, unless
 from deis_platform.reports import Reports
-from deis_platform.runtime.kubernetes import names, run_pods, state, views, words
+from deis_platform.retry import retry
+from deis_platform.runtime.kubernetes import events, names, run_pods, state, views, words
 from deis_platform.runtime.kubernetes.attached import Attached
 from deis_platform.runtime.kubernetes.cluster import Cluster
 from deis_platform.runtime.kubernetes.facts import Facts
+from deis_platform.runtime.kubernetes.refusals import refusals
 from deis_platform.runtime.kubernetes.writing import Writer
 
 log = get_logger(__name__)
 
 START_SECONDS = 300.0
 """For an image to come and a node to be found."""
+ATTACH_SECONDS = 30.0
 END_SECONDS = 30.0
 """Between the end of the output and the pod's own word of its exit code."""
 STOP_SECONDS = 5
@@ -71,18 +78,30 @@ class Runs:
                 await asyncio.wait(tasks)
 
     async def start(self, task: RunTask, exposed: int = 0) -> None:
-        """Make Secret and pod. Raises Refused 409 `running` where that instance is there."""
-        await self._writer.claim(AppRef(app=task.app, appuuid=task.appuuid))
-        try:
-            await self._api.create(run_pods.secret(task, exposed))
-            pod = await self._api.create(run_pods.pod(task, self._facts, exposed))
-        except Conflict as fault:
-            raise Refused(409, f"{task.instance} is running already", "running") from fault
+        """Make Secret and pod. Raises Refused 409 `running` where that instance is there, 400
+        `quota` and the like; Transient, and then there is none."""
+        with refusals():
+            await self._writer.claim(AppRef(app=task.app, appuuid=task.appuuid))
+            pod = await self._made(task, exposed)
         self._cluster.learn_pod(pod)
         owned = run_pods.owned(task, str(pod["metadata"]["uid"]))
         relaying = asyncio.create_task(self._whole(task, owned), name=task.instance)
         self._tasks[task.instance] = relaying
         relaying.add_done_callback(functools.partial(self._forget, task.instance))
+
+    async def _made(self, task: RunTask, exposed: int) -> dict[str, Any]:
+        try:
+            with contextlib.suppress(Conflict):
+                await self._api.create(run_pods.secret(task, exposed))
+            return await self._api.create(run_pods.pod(task, self._facts, exposed))
+        except Conflict as fault:
+            raise Refused(409, f"{task.instance} is running already", "running") from fault
+        except BusError:
+            # Without an answer it may have been made all the same.
+            await self._delete(task.instance, task.app)
+            with contextlib.suppress(BusError):
+                await self._api.delete(*run_pods.secret_key(task))
+            raise
 
     def _forget(self, instance: str, task: "asyncio.Task[None]") -> None:
         self._tasks.pop(instance, None)
@@ -97,8 +116,8 @@ class Runs:
             stream = await self._bus.open_stream(task.stream, "acceptor")
             try:
                 code, why = await self._bounded(task, stream)
-                await _tell(stream, code, why)
             finally:
+                await _tell(stream, code, why)
                 await stream.close()
         finally:
             self._reports.tell(
@@ -119,14 +138,11 @@ class Runs:
         """Exit code, or why it did not come to one."""
         if why := await self._started(task):
             return 1, why
-        socket = await self._api.attach(
-            task.instance, task.app, container=task.instance, tty=task.tty
-        )
-        attached = Attached(socket)
+        attached = Attached(await self._attach(task))
         try:
-            await attached.send(END_OF_TRANSMISSION if task.tty else b"\n")
             if task.tty:
                 await attached.resize(task.columns, task.rows)
+            await attached.send(END_OF_TRANSMISSION if task.tty else b"\n")
             ended = await first(
                 self._outward(attached, stream), self._inward(task, attached, stream)
             )
@@ -135,6 +151,14 @@ class Runs:
         if ended == 1:
             await self._delete(task.instance, task.app)
         return await self._code(task)
+
+    async def _attach(self, task: RunTask) -> aiohttp.ClientWebSocketResponse:
+        """As often as it takes: the command has not begun. Raises Refused, Transient."""
+        container = run_pods.container(task)
+        return await retry(
+            lambda: self._api.attach(task.instance, task.app, container=container, tty=task.tty),
+            seconds=ATTACH_SECONDS,
+        )
 
     async def _started(self, task: RunTask) -> str:
         """Wait until its container runs or has run; else why it will not."""
@@ -151,7 +175,12 @@ class Runs:
         pod = self._pod(task)
         if pod is None:
             return f"{task.instance} was deleted"
-        return "" if state.begun(pod) else words.of_pod(pod, state.now())
+        end = state.terminated(pod)
+        if end is not None:  # before anybody let it begin
+            return words.ended(task.instance, end)
+        if state.begun(pod):
+            return ""
+        return await events.explained(self._api, words.of_pod(pod, state.now()), pod)
 
     async def _outward(self, attached: Attached, stream: ByteStream) -> None:
         """Output until there is no more; what nobody hears is read all the same."""
@@ -222,13 +251,18 @@ class Runs:
             log.warning("a run's pod is deleted later", instance=instance, fault=str(fault))
 
     async def _clear(self) -> None:
-        """Ended pods that nobody here relays, a while after their end."""
+        """Ended pods that nobody here relays, a while after their end; Secrets without a pod."""
         while True:
             await asyncio.sleep(KEPT_SECONDS)
-            for app in list(self._cluster.pods):
-                for pod in self._cluster.pods.of(app):
+            pods, secrets = self._cluster.pods, self._cluster.secrets
+            for app in list(self._cluster.namespaces.items):
+                for pod in pods.of(app):
                     if _over(pod) and pod.metadata.name not in self._tasks:
                         await self._delete(pod.metadata.name, app)
+                for secret in secrets.of(app):
+                    if _orphan(secret, pods.get(app, {})):
+                        with contextlib.suppress(BusError):
+                            await self._api.delete(kinds.SECRET, secret.metadata.name, app)
 
 
 async def _tell(stream: ByteStream, code: int, why: str) -> None:
@@ -240,6 +274,18 @@ def _over(pod: views.Pod) -> bool:
     """A one-off pod that ended a while ago."""
     if pod.metadata.labels.get(names.TYPE) != names.RUN:
         return False
-    end = state.terminated(pod)
-    time = words.moment(end.finished_at) if end else None
-    return time is not None and (state.now() - time).total_seconds() > KEPT_SECONDS
+    time = state.ended(pod)
+    return time is not None and _past(time)
+
+
+def _orphan(secret: views.View, pods: Mapping[str, views.Pod]) -> bool:
+    """Variables of a one-off command whose starter died before it had made the pod."""
+    meta = secret.metadata
+    if meta.labels.get(names.TYPE) != run_pods.SECRET_TYPE:
+        return False
+    made = words.moment(meta.creation_timestamp)
+    return meta.name.removesuffix(run_pods.SECRET_END) not in pods and bool(made and _past(made))
+
+
+def _past(time: datetime.datetime) -> bool:
+    return (state.now() - time).total_seconds() > KEPT_SECONDS

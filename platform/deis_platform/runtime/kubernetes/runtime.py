@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 
+import msgspec
+
 from deis_bus.contracts.runtime import (
     AppRef,
     AppSpec,
@@ -21,19 +23,31 @@ from deis_bus.routes import AppRoute
 from deis_platform.kubernetes import Kubernetes, kinds
 from deis_platform.reports import Reports
 from deis_platform.runner import Part
-from deis_platform.runtime.kubernetes import names, objects, pods, state, views
+from deis_platform.runtime.kubernetes import (
+    events,
+    marks,
+    names,
+    objects,
+    pods,
+    state,
+    views,
+    words,
+)
 from deis_platform.runtime.kubernetes.builds import Builds
 from deis_platform.runtime.kubernetes.cluster import Cluster
 from deis_platform.runtime.kubernetes.facts import Facts
+from deis_platform.runtime.kubernetes.refusals import refusals
 from deis_platform.runtime.kubernetes.retiring import Retirement
 from deis_platform.runtime.kubernetes.runs import Runs
 from deis_platform.runtime.kubernetes.telling import Telling
-from deis_platform.runtime.kubernetes.writing import Writer
+from deis_platform.runtime.kubernetes.writing import Writer, stale
 from deis_platform.runtime.port import Observation
 
 REMOVE_SECONDS = 60.0
 RESTART_SECONDS = 300.0
 """How long a restart waits for new instances (api.md 10.3)."""
+YOUNG_SECONDS = 60.0
+"""So long a namespace may wait for its application to be written down."""
 
 
 class Inspect(Protocol):
@@ -45,8 +59,9 @@ class Inspect(Protocol):
 
 
 class KubernetesRuntime:
-    """Implements `Runtime`. `parts` have to run; every call raises Transient while the API server
-    is away, Refused 409 `foreign` where the app's name is somebody else's namespace."""
+    """Implements `Runtime`. `parts` have to run. While the API server is away, what only asks gets
+    what was known last; what writes raises Transient. Where the app's name is somebody else's
+    namespace, that is Refused 409 `foreign`."""
 
     def __init__(
         self, api: Kubernetes, bus: Bus, facts: Facts, reports: Reports, inspect: Inspect
@@ -54,13 +69,15 @@ class KubernetesRuntime:
         self._api = api
         self._facts = facts
         self._inspect = inspect
-        self._cluster = Cluster(api)
-        self._writer = Writer(api, self._cluster)
+        self._cluster = Cluster(api, facts.platform_namespace)
+        self._writer = Writer(api, self._cluster, facts)
         self._retirement = Retirement(api, self._cluster)
         self._runs = Runs(api, self._cluster, self._writer, bus, reports, facts)
         self._builds = Builds(api, bus, facts)
         self._telling = Telling(self._cluster, reports)
         self._watchers: set[Callable[[str], None]] = set()
+        self._newer: dict[str, int] = {}
+        """Generations that were begun here before the database was put back to an older state."""
         self._cluster.listeners.append(self._tell)
 
     @property
@@ -71,16 +88,15 @@ class KubernetesRuntime:
     async def claim(self, app: AppRef) -> None:
         """Make the namespace, and the Service without anything behind it."""
         await self._writer.claim(app)
-        await self._writer.bare_service(app)
 
     async def route(self, route: AppRoute) -> None:
         """What the router reads off the app's Service; writes only what differs."""
         await self._cluster.present()
         obj = objects.routes(route)
-        known = self._cluster.services.get(route.app, {}).get(route.app)
-        if known is None:
-            await self.claim(AppRef(app=route.app, appuuid=route.appuuid))
-        elif _says(known, obj):
+        held = self._cluster.held(route.app, route.appuuid)
+        if held is None or held.service is None:
+            await self._writer.claim(AppRef(app=route.app, appuuid=route.appuuid))
+        elif _says(held.service, obj):
             return
         await self._writer.route(obj)
 
@@ -94,12 +110,24 @@ class KubernetesRuntime:
         await self._cluster.present()
         held = self._cluster.held(spec.app, spec.appuuid)
         if held is not None:
-            known = self._status(held).generation
+            known = state.generation(held)
             if known > spec.generation:
-                raise Refused(409, f"generation {spec.generation} of {spec.app} is old", "stale")
+                raise stale(spec.app, spec.generation)
             if known == spec.generation:
                 return
-        await self._writer.write(spec, self._facts, await self._port(spec))
+        try:
+            await self._writer.write(spec, await self._port(spec))
+        except Refused as fault:
+            if fault.kind == "stale":
+                self._remember(spec)
+            raise
+        self._newer.pop(spec.appuuid, None)
+
+    def _remember(self, spec: AppSpec) -> None:
+        """What was begun is newer and not whole, so nobody would ever know its number."""
+        namespace = self._cluster.namespace(spec.app)
+        if namespace is not None:
+            self._newer[spec.appuuid] = marks.claimed(namespace.metadata.annotations)
 
     async def remove(self, app: AppRef) -> None:
         """Delete the namespace, and wait until it is gone. Raises Transient when that lasts."""
@@ -107,10 +135,17 @@ class KubernetesRuntime:
         found = self._cluster.namespace(app.app)
         if found is None or found.metadata.annotations.get(names.UUID) != app.appuuid:
             return
-        await self._api.delete(kinds.NAMESPACE, app.app, uid=found.metadata.uid)
-        gone = self._cluster.until(app.app, lambda: self._cluster.namespace(app.app) is None)
-        if not await _within(REMOVE_SECONDS, gone):
+        uid = found.metadata.uid
+        with refusals():
+            await self._api.delete(kinds.NAMESPACE, app.app, uid=uid)
+
+        def gone() -> bool:
+            present = self._cluster.namespace(app.app)
+            return present is None or present.metadata.uid != uid
+
+        if not await _within(REMOVE_SECONDS, self._cluster.until(app.app, gone)):
             raise Transient(f"the namespace {app.app} is still being deleted")
+        self._newer.pop(app.appuuid, None)
 
     async def clear(self, app: AppRef) -> None:
         """Delete its Deployments and forget its generation; namespace and Service stay."""
@@ -125,11 +160,22 @@ class KubernetesRuntime:
         held = self._cluster.held(app.app, app.appuuid)
         if held is None:
             return AppStatus(generation=0)
-        return self._status(held)
+        found = state.status(held, state.now(), ignore_scheduling=self._facts.ignore_scheduling)
+        if not found.generation:
+            newer = self._newer.get(app.appuuid, 0)
+            return msgspec.structs.replace(found, generation=newer)
+        if not found.failure:
+            return found
+        waiting = state.late(state.of_release(held, found.release))
+        failure = await events.explained(self._api, found.failure, waiting)
+        return msgspec.structs.replace(found, failure=failure)
 
     async def instances(self, app: AppRef) -> tuple[Instance, ...]:
         """What runs now, newest first."""
-        return (await self.status(app)).instances
+        await self._cluster.present()
+        held = self._cluster.held(app.app, app.appuuid)
+        shown = state.instances(held.pods, state.now()) if held else ()
+        return await events.created(self._api, app.app, shown)
 
     async def restart(self, restart: Restart) -> tuple[Instance, ...]:
         """Replace instances; returns when as many are ready, or after five minutes."""
@@ -175,9 +221,9 @@ class KubernetesRuntime:
         for name, namespace in list(self._cluster.namespaces.items.items()):
             appuuid = namespace.metadata.annotations.get(names.UUID, "")
             held = self._cluster.held(name, appuuid)
-            if held is not None and not namespace.metadata.deletion_timestamp:
-                generation = self._status(held).generation
-                found.append(AppRef(app=name, appuuid=appuuid, generation=generation))
+            if held is None or namespace.metadata.deletion_timestamp or _young(namespace):
+                continue
+            found.append(AppRef(app=name, appuuid=appuuid, generation=state.generation(held)))
         return tuple(found)
 
     async def watch(self) -> AsyncGenerator[Observation, None]:
@@ -211,10 +257,6 @@ class KubernetesRuntime:
         finally:
             self._watchers.discard(tell)
 
-    def _status(self, held: state.Held) -> AppStatus:
-        ignore = self._facts.ignore_scheduling
-        return state.status(held, state.now(), ignore_scheduling=ignore)
-
     def _tell(self, app: str) -> None:
         for watcher in tuple(self._watchers):
             watcher(app)
@@ -227,8 +269,7 @@ class KubernetesRuntime:
             for pod in (held.pods if held else ())
             if pod.metadata.labels.get(names.TYPE) != names.RUN
             and kind in ("", pod.metadata.labels.get(names.TYPE))
-            and not pod.metadata.deletion_timestamp
-            and names.RETIRING not in pod.metadata.labels
+            and not state.leaving(pod)
         ]
 
     def _shown(self, app: AppRef, kind: str) -> tuple[Instance, ...]:
@@ -238,7 +279,7 @@ class KubernetesRuntime:
         held = self._cluster.held(app.app, app.appuuid)
         if held is None:
             return True
-        counts = state.wanted(held)
+        counts = held.marks.counts
         wanted = sum(counts.values()) if not kind else counts.get(kind, 0)
         there = {pod.metadata.name for pod in held.pods}
         ready = [pod for pod in self._running(app, kind) if state.state_of(pod) == "up"]
@@ -276,6 +317,14 @@ def _says(service: views.Service, obj: objects.Object) -> bool:
     annotations: dict[str, str] = obj["metadata"]["annotations"]
     labels: dict[str, str] = obj["metadata"]["labels"]
     return annotations.items() <= meta.annotations.items() and labels.items() <= meta.labels.items()
+
+
+def _young(namespace: views.Namespace) -> bool:
+    """Whether it was claimed just now for an application that may not be written down yet."""
+    if names.CLAIMED in namespace.metadata.annotations:
+        return False
+    made = words.moment(namespace.metadata.creation_timestamp)
+    return made is not None and (state.now() - made).total_seconds() < YOUNG_SECONDS
 
 
 async def _within(seconds: float, work: Awaitable[None]) -> bool:

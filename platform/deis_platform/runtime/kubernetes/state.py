@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from deis_bus.contracts.runtime import AppStatus, Instance
-from deis_platform.runtime.kubernetes import fingerprint, names, views, words
+from deis_platform.runtime.kubernetes import marks, names, views, words
+from deis_platform.runtime.kubernetes.marks import Marks
 
 HIDDEN = ("Succeeded", "Failed")
+SHOWN = 3
+"""So many pods are named where a release is not ready in time."""
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,44 +24,39 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     secrets: frozenset[str]
     """Names of its Secrets."""
 
+    @property
+    def marks(self) -> Marks:
+        """What was written."""
+        return marks.read(self.namespace.metadata.annotations)
+
 
 def now() -> datetime.datetime:
     """The present moment."""
     return datetime.datetime.now(datetime.UTC)
 
 
-def number(text: str) -> int:
-    """A generation or release off an annotation; 0 for anything else."""
-    return int(text) if text.isascii() and text.isdigit() else 0
-
-
-def wanted(held: Held) -> dict[str, int]:
-    """Counts by process type, as they were applied."""
-    text = held.namespace.metadata.annotations.get(names.WANTED, "{}")
-    try:
-        return msgspec.json.decode(text, type=dict[str, int])
-    except msgspec.MsgspecError:
-        return {}
+def generation(held: Held) -> int:
+    """The one whose objects are all there as they were written; 0: it is to be applied again."""
+    written = held.marks
+    return written.generation if whole(held, written) else 0
 
 
 def status(held: Held, now: datetime.datetime, *, ignore_scheduling: bool = False) -> AppStatus:
     """How far the application is with the generation whose objects were all written."""
-    marks = held.namespace.metadata.annotations
-    generation = number(marks.get(names.GENERATION, ""))
-    release = number(marks.get(names.RELEASE, ""))
+    written = held.marks
     shown = instances(held.pods, now)
-    counts = wanted(held)
-    if not generation or not whole(held, counts, release):
+    if not written.generation or not whole(held, written):
         return AppStatus(generation=0, instances=shown)
-    current = [pod for pod in held.pods if _of(pod, release) and not _leaving(pod)]
+    counts = written.counts
+    current = of_release(held, written.release)
     ready = {kind: sum(_ready(pod) for pod in current if _type(pod) == kind) for kind in counts}
     done = all(_rolled_out(held.deployments, kind, count) for kind, count in counts.items())
     serving = done and all(ready[kind] >= count for kind, count in counts.items())
     others = len([pod for pod in held.pods if _type(pod) != names.RUN]) - len(current)
-    failure = "" if serving else _failure(held, current, counts, now, ignore_scheduling)
+    failure = "" if serving else _failure(held, current, written, now, ignore_scheduling)
     return AppStatus(
-        generation=generation,
-        release=release,
+        generation=written.generation,
+        release=written.release,
         ready=ready,
         settled=serving and not others and len(current) == sum(counts.values()),
         serving=serving,
@@ -67,17 +65,32 @@ def status(held: Held, now: datetime.datetime, *, ignore_scheduling: bool = Fals
     )
 
 
-def whole(held: Held, counts: Mapping[str, int], release: int) -> bool:
-    """Whether all of it is there as it was written; else it is to be applied again."""
-    kinds = {deployment.metadata.labels.get(names.TYPE, "") for deployment in held.deployments}
-    app = held.namespace.metadata.name
+def whole(held: Held, written: Marks) -> bool:
+    """Whether all of it is there as it was written, and no Deployment beside it."""
+    there = {one.metadata.name: one.metadata.generation for one in held.deployments}
     return (
         held.service is not None
-        and fingerprint.intact(held.service)
-        and counts.keys() <= kinds
-        and all(fingerprint.intact(deployment) for deployment in held.deployments)
-        and (not counts or names.env_secret(app, release) in held.secrets)
+        and marks.fingerprint(held.service) == written.service
+        and there == written.deployments
+        and held.secrets.issuperset(written.secrets)
     )
+
+
+def of_release(held: Held, release: int) -> list[views.Pod]:
+    """Pods of that release that stay."""
+    return [
+        pod
+        for pod in held.pods
+        if _type(pod) != names.RUN
+        and names.release_of(pod.metadata.labels) == release
+        and not leaving(pod)
+    ]
+
+
+def late(current: Iterable[views.Pod]) -> views.Pod | None:
+    """One of these pods that is not ready: whose events tell why. The newest one."""
+    waiting = [pod for pod in current if not _ready(pod)]
+    return max(waiting, key=lambda pod: pod.metadata.creation_timestamp, default=None)
 
 
 def instances(pods: Iterable[views.Pod], now: datetime.datetime) -> tuple[Instance, ...]:
@@ -102,10 +115,10 @@ def instance(pod: views.Pod, now: datetime.datetime) -> Instance:
 
 
 def state_of(pod: views.Pod) -> str:
-    """The table of api.md 10.2."""
+    """The table of api.md 10.2, but for what only events tell."""
     status = _container(pod)
     phase = pod.status.phase
-    if phase in ("Succeeded", "Failed"):
+    if phase in HIDDEN:
         return "down" if phase == "Succeeded" else "crashed"
     if phase == "Pending":
         return _pending(status)
@@ -130,40 +143,73 @@ def begun(pod: views.Pod) -> bool:
     )
 
 
+def started(pod: views.Pod) -> datetime.datetime | None:
+    """When its container began; None before that."""
+    for status in pod.status.container_statuses:
+        now, end = status.state.running, status.state.terminated
+        if now is not None or end is not None:
+            return words.moment(now.started_at if now else end.started_at if end else "")
+    return None
+
+
 def terminated(pod: views.Pod) -> views.Terminated | None:
     """How its container ended; None while it has not."""
     ends = (status.state.terminated for status in pod.status.container_statuses)
     return next((end for end in ends if end is not None), None)
 
 
-def deadline(held: Held) -> datetime.datetime | None:
-    """When the release should be ready."""
-    return words.moment(held.namespace.metadata.annotations.get(names.DEADLINE, ""))
+def ended(pod: views.Pod) -> datetime.datetime | None:
+    """When a pod that is not started again ended; None while it has not.
+
+    One that was put off its node may have no container that tells.
+    """
+    if pod.status.phase not in HIDDEN:
+        return None
+    end = terminated(pod)
+    told = end.finished_at if end else ""
+    return words.moment(told or pod.status.start_time or pod.metadata.creation_timestamp)
+
+
+def leaving(pod: views.Pod) -> bool:
+    """Whether it is being deleted, or is once another one is ready."""
+    return bool(pod.metadata.deletion_timestamp) or names.RETIRING in pod.metadata.labels
 
 
 def _failure(
     held: Held,
     current: Sequence[views.Pod],
-    counts: Mapping[str, int],
+    written: Marks,
     now: datetime.datetime,
     ignore_scheduling: bool,
 ) -> str:
-    some = [one for one in held.deployments if counts.get(one.metadata.labels[names.TYPE], 0)]
-    found = words.failure(current, some, now, ignore_scheduling=ignore_scheduling)
-    until = deadline(held)
-    if found or until is None or now < until:
+    short = [one for one in held.deployments if _lacks_pods(one, current, written.counts)]
+    found = words.failure(current, short, now, ignore_scheduling=ignore_scheduling)
+    if found or written.deadline is None or now < written.deadline:
         return found
-    waiting = [pod.metadata.name for pod in current if not _ready(pod)]
-    return f"not ready in time: {', '.join(sorted(waiting)[:3]) or 'nothing was started'}"
+    waiting = sorted(pod.metadata.name for pod in current if not _ready(pod))
+    return f"not ready in time: {', '.join(waiting[:SHOWN]) or 'nothing was started'}"
+
+
+def _lacks_pods(
+    deployment: views.Deployment, current: Sequence[views.Pod], counts: Mapping[str, int]
+) -> bool:
+    """Whether it has seen its present spec and has still fewer pods than wanted: then its
+    conditions are of now, not of the release before."""
+    kind = _type(deployment)
+    there = sum(_type(pod) == kind for pod in current)
+    return _seen(deployment) and there < counts.get(kind, 0)
 
 
 def _rolled_out(deployments: Sequence[views.Deployment], kind: str, count: int) -> bool:
     for deployment in deployments:
-        if deployment.metadata.labels.get(names.TYPE) == kind:
+        if _type(deployment) == kind:
             found = deployment.status
-            seen = found.observed_generation >= deployment.metadata.generation
-            return seen and found.updated_replicas == count <= found.available_replicas
+            return _seen(deployment) and found.updated_replicas == count <= found.available_replicas
     return not count
+
+
+def _seen(deployment: views.Deployment) -> bool:
+    return deployment.status.observed_generation >= deployment.metadata.generation
 
 
 def _pending(status: views.ContainerStatus | None) -> str:
@@ -174,19 +220,16 @@ def _pending(status: views.ContainerStatus | None) -> str:
 
 
 def _container(pod: views.Pod) -> views.ContainerStatus | None:
-    return pod.status.container_statuses[0] if pod.status.container_statuses else None
+    """The application's, where something of the cluster has put others beside it."""
+    found = pod.status.container_statuses
+    if len(found) > 1:
+        own = names.deployment(pod.metadata.namespace, _type(pod))
+        return next((status for status in found if status.name == own), found[0])
+    return found[0] if found else None
 
 
-def _type(pod: views.Pod) -> str:
-    return pod.metadata.labels.get(names.TYPE, "")
-
-
-def _of(pod: views.Pod, release: int) -> bool:
-    return _type(pod) != names.RUN and names.release_of(pod.metadata.labels) == release
-
-
-def _leaving(pod: views.Pod) -> bool:
-    return bool(pod.metadata.deletion_timestamp) or names.RETIRING in pod.metadata.labels
+def _type(view: views.View) -> str:
+    return view.metadata.labels.get(names.TYPE, "")
 
 
 def _ready(pod: views.Pod) -> bool:

@@ -1,8 +1,47 @@
-"""The fields of cluster objects that the runtime looks at; the rest is never kept."""
+"""The fields of cluster objects that the runtime looks at; the rest is never kept.
+
+A thousand applications are some six thousand of these, so words that come again and again are kept
+once, and annotations and labels of others not at all.
+"""
+
+import sys
 
 import msgspec
 
-from deis_platform.kubernetes import View
+from deis_platform.kubernetes import Meta, Owner
+from deis_platform.kubernetes import View as AnyView
+from deis_platform.runtime.kubernetes import names
+
+NOBODY: tuple[Owner, ...] = ()
+
+
+class OurMeta(Meta, frozen=True, rename="camel"):
+    """Metadata with what is ours of labels and annotations, and without owners."""
+
+    def __post_init__(self) -> None:
+        labels = {
+            sys.intern(name): sys.intern(value)
+            for name, value in self.labels.items()
+            if name in names.OUR_LABELS
+        }
+        annotations = {
+            sys.intern(name): value for name, value in self.annotations.items() if names.ours(name)
+        }
+        if uuid := annotations.get(names.UUID):
+            annotations[names.UUID] = sys.intern(uuid)
+        for field, value in (
+            ("namespace", sys.intern(self.namespace)),
+            ("labels", labels),
+            ("annotations", annotations),
+            ("owner_references", NOBODY),
+        ):
+            msgspec.structs.force_setattr(self, field, value)
+
+
+class View(AnyView, frozen=True):
+    """The metadata alone; the base of the others."""
+
+    metadata: OurMeta = OurMeta()
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -56,6 +95,12 @@ class Condition(msgspec.Struct, frozen=True, rename="camel"):
     last_transition_time: str | None = None
 
 
+def _keep(status: "PodStatus | DeploymentStatus", type_: str, value: str) -> None:
+    """Forget the conditions that are not told to anybody."""
+    kept = tuple(one for one in status.conditions if (one.type, one.status) == (type_, value))
+    msgspec.structs.force_setattr(status, "conditions", kept)
+
+
 class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
     """How a pod is."""
 
@@ -65,40 +110,30 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
     pod_ip: str = msgspec.field(default="", name="podIP")
     start_time: str = ""
     conditions: tuple[Condition, ...] = ()
+    """Only why no node was found."""
     container_statuses: tuple[ContainerStatus, ...] = ()
+
+    def __post_init__(self) -> None:
+        _keep(self, "PodScheduled", "False")
+
+
+class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """Where a pod may run."""
+
+    node_selector: dict[str, str] = {}
 
 
 class Pod(View, frozen=True, rename="camel"):
     """A pod."""
 
-    status: PodStatus = PodStatus()
-
-
-class Container(msgspec.Struct, frozen=True, rename="camel"):
-    """What a Deployment starts."""
-
-    image: str = ""
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-
-
-class PodSpec(msgspec.Struct, frozen=True):
-    """The containers of a template."""
-
-    containers: tuple[Container, ...] = ()
-
-
-class Template(View, frozen=True):
-    """A template of pods."""
-
     spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
 
 
 class DeploymentSpec(msgspec.Struct, frozen=True):
     """What is wanted."""
 
     replicas: int = 0
-    template: Template = Template()
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -109,6 +144,10 @@ class DeploymentStatus(msgspec.Struct, frozen=True, rename="camel"):
     updated_replicas: int = 0
     available_replicas: int = 0
     conditions: tuple[Condition, ...] = ()
+    """Only why pods cannot be made."""
+
+    def __post_init__(self) -> None:
+        _keep(self, "ReplicaFailure", "True")
 
 
 class Deployment(View, frozen=True, rename="camel"):
@@ -150,9 +189,16 @@ class Namespace(View, frozen=True):
     status: NamespaceStatus = NamespaceStatus()
 
 
+class Involved(msgspec.Struct, frozen=True):
+    """The object that an event is about."""
+
+    name: str = ""
+
+
 class Event(msgspec.Struct, frozen=True, rename="camel"):
     """What a component of the cluster told of an object."""
 
+    involved_object: Involved = Involved()
     type: str = ""
     reason: str = ""
     message: str = ""

@@ -1,7 +1,7 @@
 """Why pods do not become ready, in words for the user (api.md 24.3, 32 C1, C10). Pure."""
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 from deis_platform.runtime.kubernetes import views
 
@@ -22,12 +22,21 @@ BROKEN = (
     "StartError",
     "ContainerCannotRun",
 )
-BACK_OFF = "Back-off pulling image"
+NO_PROGRAM = ("StartError", "ContainerCannotRun")
+"""Ends of a container that never ran."""
+NO_MATCH = "node affinity/selector"
+"""What the scheduler says of nodes without the wanted labels."""
+IMAGE_EVENTS = ("Failed", "InspectFailed", "ErrImageNeverPull")
+LATE_EVENTS = ("Unhealthy", "FailedMount", "FailedAttachVolume", "FailedPostStartHook", "Failed")
+"""What may have kept a pod from becoming ready in time (api.md 24.3)."""
 CRASHES = 2
 """So many restarts while a release is rolled out, and it has failed."""
+FORGOTTEN_SECONDS = 600.0
+"""After so long kubelet, too, begins to count anew."""
 PATIENCE_SECONDS = 10.0
 """How long a pod may find no node: an autoscaler, or a node that comes back, ends it."""
 MAX_WORDS = 800
+OLD = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 
 def failure(
@@ -40,8 +49,7 @@ def failure(
     """Why this rollout will not succeed; empty while it still may."""
     for deployment in deployments:
         for condition in deployment.status.conditions:
-            if condition.type == "ReplicaFailure" and condition.status == "True":
-                return condition.message[:MAX_WORDS]
+            return condition.message[:MAX_WORDS]
     for pod in pods:
         if words := of_pod(pod, now, ignore_scheduling=ignore_scheduling):
             return words[:MAX_WORDS]
@@ -53,7 +61,7 @@ def of_pod(pod: views.Pod, now: datetime.datetime, *, ignore_scheduling: bool = 
     if not ignore_scheduling and (words := unschedulable(pod, now)):
         return words
     for status in pod.status.container_statuses:
-        if not status.ready and (words := _of_container(pod.metadata.name, status)):
+        if not status.ready and (words := _of_container(pod.metadata.name, status, now)):
             return words
     if pod.status.phase == "Failed":
         return f"{pod.metadata.name} failed: {pod.status.reason} {pod.status.message}".strip()
@@ -61,14 +69,21 @@ def of_pod(pod: views.Pod, now: datetime.datetime, *, ignore_scheduling: bool = 
 
 
 def unschedulable(pod: views.Pod, now: datetime.datetime) -> str:
-    """That no node takes it, once this lasts."""
+    """That no node takes it, once this lasts (the tags' words: api.md 8.4)."""
     for condition in pod.status.conditions:
-        if condition.type != "PodScheduled" or condition.status != "False":
-            continue
         since = moment(condition.last_transition_time or "") or now
         if (now - since).total_seconds() >= PATIENCE_SECONDS:
-            return f"{pod.metadata.name} finds no node: {condition.message}"
+            tags = pod.spec.node_selector
+            why = f"{no_match(tags)} ({condition.message})"
+            found = why if tags and NO_MATCH in condition.message else condition.message
+            return f"{pod.metadata.name} finds no node: {found}"
     return ""
+
+
+def no_match(tags: Mapping[str, str]) -> str:
+    """The original's text for tags that no node has."""
+    named = ", ".join(f"{name}={value}" for name, value in sorted(tags.items()))
+    return f"No nodes matched the provided labels: {named}"
 
 
 def moment(text: str) -> datetime.datetime | None:
@@ -83,16 +98,46 @@ def ended(name: str, end: views.Terminated) -> str:
     """How a container ended."""
     if end.reason == "OOMKilled":
         return f"{name} was killed: it used more memory than its limit (OOMKilled)"
+    if end.reason in NO_PROGRAM:
+        return f"{name} cannot start: {end.reason}: {end.message}"
     return f"{name} ended with exit code {end.exit_code}"
 
 
-def told(events: Sequence[views.Event], *reasons: str) -> str:
-    """The newest text of these reasons among a pod's events."""
-    fitting = [event for event in events if event.reason in reasons and event.message]
-    return max(fitting, key=_when).message[:MAX_WORDS] if fitting else ""
+def told(events: Iterable[views.Event], reasons: Iterable[str]) -> str:
+    """The newest text of these reasons among a pod's events; of the first reason that has one."""
+    found = list(events)
+    for reason in reasons:
+        if fitting := [one for one in found if one.reason == reason and not _bare(one.message)]:
+            return max(fitting, key=when).message
+    return ""
 
 
-def _of_container(pod: str, status: views.ContainerStatus) -> str:
+def _bare(message: str) -> bool:
+    """Whether it names a state and no cause, as kubelet's `Error: ErrImagePull` does."""
+    return not message or message.removeprefix("Error: ") in IMAGE + BROKEN
+
+
+def latest(events: Iterable[views.Event], pod: str) -> str:
+    """The reason of a pod's latest event (api.md 10.2); empty without one."""
+    own = [event for event in events if event.involved_object.name == pod]
+    return max(own, key=when).reason if own else ""
+
+
+def explained(failure: str, pod: views.Pod | None, events: Iterable[views.Event]) -> str:
+    """A failure with what the pod's events tell beyond it."""
+    if pod is None:
+        return failure
+    pulling = any(
+        status.state.waiting is not None and status.state.waiting.reason in IMAGE
+        for status in pod.status.container_statuses
+    )
+    more = told(events, IMAGE_EVENTS if pulling else LATE_EVENTS)
+    if not more or more in failure:
+        return failure
+    return f"{failure[:MAX_WORDS]}: {more}"[: 2 * MAX_WORDS]
+
+
+def _of_container(pod: str, status: views.ContainerStatus, now: datetime.datetime) -> str:
     waiting = status.state.waiting
     end = status.state.terminated or status.last_state.terminated
     if waiting is not None and waiting.reason in IMAGE:
@@ -100,7 +145,8 @@ def _of_container(pod: str, status: views.ContainerStatus) -> str:
     if waiting is not None and waiting.reason in BROKEN:
         return f"{pod} cannot start: {waiting.reason}: {waiting.message}"
     crashing = waiting is not None and waiting.reason == "CrashLoopBackOff"
-    if end is not None and (crashing or status.restart_count >= CRASHES):
+    often = status.restart_count >= CRASHES and end is not None and not _long_ago(end, now)
+    if end is not None and (crashing or often):
         times = f"{status.restart_count + (status.state.terminated is not None)} times"
         return f"{ended(pod, end)}, {times} in a row"
     if end is not None and end.reason == "OOMKilled":
@@ -108,5 +154,11 @@ def _of_container(pod: str, status: views.ContainerStatus) -> str:
     return ""
 
 
-def _when(event: views.Event) -> str:
-    return event.last_timestamp or event.event_time or ""
+def _long_ago(end: views.Terminated, now: datetime.datetime) -> bool:
+    since = moment(end.finished_at)
+    return since is not None and (now - since).total_seconds() > FORGOTTEN_SECONDS
+
+
+def when(event: views.Event) -> datetime.datetime:
+    """When it was seen last; old where it does not say."""
+    return moment(event.last_timestamp or event.event_time or "") or OLD

@@ -1,23 +1,29 @@
-"""Writes the objects of one application: claim, secrets, Service, Deployments, the rest.
+"""Writes the objects of one application: claim, Secrets, Service, Deployments, the rest.
 
-Every write is server-side apply, so doing it twice changes nothing. Generations are kept apart
-by optimistic locks: the namespace says which one is being written, and a Deployment is written
-only over one of the same generation or an older one (two controllers at once, DESIGN 3).
+Every write is server-side apply, so doing it twice changes nothing, and an apply that was cut off
+anywhere is completed by the next one of its generation. Generations are kept apart by optimistic
+locks: the namespace says which one is being written, and a Deployment is written only over one of
+the same generation or an older one (two controllers at once, DESIGN 3). What slips through (a
+Service, a Deployment that was not there) differs from what the newer one's marks say, and is
+written again.
 """
 
 import asyncio
+import contextlib
 import datetime
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable
 
 import msgspec
 
 from deis_bus.contracts.runtime import AppRef, AppSpec, Process
 from deis_bus.errors import Refused, Transient
-from deis_platform.kubernetes import Conflict, Forbidden, Kubernetes, NotFound, kinds
-from deis_platform.runtime.kubernetes import names, objects, views
+from deis_platform.kubernetes import Conflict, Kubernetes, NotFound, kinds
+from deis_platform.runtime.kubernetes import claims, marks, names, objects, views
 from deis_platform.runtime.kubernetes.cluster import Cluster
 from deis_platform.runtime.kubernetes.facts import Facts
-from deis_platform.runtime.kubernetes.state import Held, number
+from deis_platform.runtime.kubernetes.marks import Marks
+from deis_platform.runtime.kubernetes.refusals import refusals
+from deis_platform.runtime.kubernetes.state import Held
 
 ATTEMPTS = 5
 AT_ONCE = 5
@@ -28,212 +34,220 @@ Object = objects.Object
 class Writer:
     """One application's objects, written."""
 
-    def __init__(self, api: Kubernetes, cluster: Cluster) -> None:
+    def __init__(self, api: Kubernetes, cluster: Cluster, facts: Facts) -> None:
         self._api = api
         self._cluster = cluster
+        self._facts = facts
 
-    async def claim(self, app: AppRef) -> views.Namespace:
-        """The namespace, made where there is none. Raises Refused 409 `foreign` when somebody
-        else has one of that name, Transient while an old one is still being deleted."""
-        for _ in range(ATTEMPTS):
-            try:
-                found = await self._api.get(kinds.NAMESPACE, app.app, view=views.Namespace)
-            except NotFound:
-                try:
-                    made = await self._api.create(objects.namespace(app.app, app.appuuid))
-                except Conflict:
-                    continue
-                self._cluster.learn(made)
-                return msgspec.convert(made, views.Namespace, strict=False)
-            return self._own(found, app)
-        raise Transient(f"the namespace {app.app} comes and goes")
-
-    def _own(self, found: views.Namespace, app: AppRef) -> views.Namespace:
-        meta = found.metadata
-        if meta.deletion_timestamp or found.status.phase == "Terminating":
-            raise Transient(f"the namespace {app.app} is still being deleted")
-        if meta.labels.get(names.HERITAGE) != names.OURS or names.UUID not in meta.annotations:
-            raise Refused(
-                409, f"{app.app} already exists as a namespace in this kuberenetes setup", "foreign"
-            )
-        if meta.annotations[names.UUID] != app.appuuid:
-            raise Transient(f"the namespace {app.app} still holds an earlier application")
-        return found
-
-    async def write(self, spec: AppSpec, facts: Facts, exposed: int) -> None:
+    async def write(self, spec: AppSpec, exposed: int) -> None:
         """All objects of this generation. Raises Refused 409 `stale`, 400 for what the API server
         does not take; Transient."""
-        try:
+        with refusals():
             await self._begin(spec)
-            await self._base(spec, facts, exposed)
-            await self._deployments(spec, facts, exposed)
+            service = await self._base(spec, exposed)
+            deployments = await self._deployments(spec, exposed)
             await self._leftovers(spec)
-            await self._finish(spec)
-        except Forbidden as fault:
-            if fault.kind == "terminating":
-                raise Transient(fault.detail) from fault
-            raise Refused(400, fault.detail, fault.kind) from fault
-        except (NotFound, Conflict) as fault:
-            # The namespace went away meanwhile, or another writer is as busy as we are.
-            raise Transient(fault.detail) from fault
+            await self._finish(spec, service, deployments)
 
     async def route(self, obj: Object) -> None:
         """Annotations for the router, on a Service of our own making or a bare one."""
         app = obj["metadata"]["name"]
-        self._cluster.learn(await self._api.apply(obj, manager="deis-routes"))
-        if app not in self._cluster.services.get(app, {}):
-            raise Transient(f"the Service of {app} is not there yet")
+        with refusals():
+            try:
+                self._cluster.learn(await self._api.apply(obj, manager="deis-routes"))
+            except Refused as fault:
+                if fault.kind != "invalid" or await self._get(kinds.SERVICE, app, app):
+                    raise
+                raise Transient(f"the Service of {app} went away") from fault
 
-    async def bare_service(self, app: AppRef) -> None:
-        """The Service as it is before the first release."""
-        selector = names.labels(app.app)
-        obj = objects.bare_service(app.app, app.appuuid, selector, names.SLUG_PORT)
-        self._cluster.learn(await self._api.apply(obj))
+    async def claim(self, app: AppRef) -> None:
+        """Namespace and Service of an application without a release; what is there stays.
+
+        Raises Refused 409 `foreign`, Transient while an earlier namespace is being deleted.
+        """
+        with refusals():
+            await self._claim(app)
+            bare = objects.bare_service(app.app, app.appuuid)
+            with contextlib.suppress(Conflict):
+                self._cluster.learn(await self._api.create(bare))
 
     async def clear(self, held: Held) -> None:
         """Delete the Deployments, then the marks that say what is wanted. Raises Transient."""
         app = held.namespace.metadata.name
-        marks: Object = dict.fromkeys((names.GENERATION, names.RELEASE, names.WANTED))
-        patch = {"metadata": {"annotations": marks}}
-        self._cluster.learn(await self._api.patch(kinds.NAMESPACE, app, "", patch))
-        for deployment in held.deployments:
-            await self._api.delete(kinds.DEPLOYMENT, deployment.metadata.name, app)
+        patch = {"metadata": {"annotations": marks.NONE}}
+        with refusals():
+            self._cluster.learn(await self._api.patch(kinds.NAMESPACE, app, "", patch))
+            for deployment in held.deployments:
+                await self._api.delete(kinds.DEPLOYMENT, deployment.metadata.name, app)
+
+    async def _claim(self, app: AppRef) -> views.Namespace:
+        return await claims.claim(
+            self._api, app, self._facts.platform_namespace, self._cluster.learn
+        )
 
     async def _begin(self, spec: AppSpec) -> None:
         """Claim the generation: from here on an older one is refused."""
         ref = AppRef(app=spec.app, appuuid=spec.appuuid)
         for _ in range(ATTEMPTS):
-            found = (await self.claim(ref)).metadata
-            if number(found.annotations.get(names.CLAIMED, "")) > spec.generation:
-                raise Refused(409, f"generation {spec.generation} of {spec.app} is old", "stale")
-            marks = {names.CLAIMED: str(spec.generation)}
+            found = (await self._claim(ref)).metadata
+            if marks.claimed(found.annotations) > spec.generation:
+                raise stale(spec.app, spec.generation)
+            claimed = {names.CLAIMED: str(spec.generation)}
             try:
-                await self._mark(spec.app, marks, found.resource_version)
+                await self._mark(spec.app, claimed, found.resource_version)
             except Conflict:
                 continue
             return
         raise Transient(f"the namespace {spec.app} does not settle")
 
-    async def _finish(self, spec: AppSpec) -> None:
+    async def _finish(self, spec: AppSpec, service: str, deployments: dict[str, int]) -> None:
+        """Mark it held, unless a newer one was claimed meanwhile."""
         until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(
             seconds=spec.deploy_timeout_seconds
         )
-        counts = {process.type: process.count for process in spec.processes}
-        marks = {
-            names.GENERATION: str(spec.generation),
-            names.RELEASE: str(spec.release),
-            names.DEADLINE: until.isoformat(timespec="seconds"),
-            names.WANTED: msgspec.json.encode(counts).decode(),
-        }
-        namespace = self._cluster.namespace(spec.app)
-        claimed = namespace.metadata.annotations.get(names.CLAIMED, "") if namespace else ""
-        if claimed != str(spec.generation):
-            raise Transient(f"another generation of {spec.app} is being written")
-        version = namespace.metadata.resource_version if namespace else ""
-        await self._mark(spec.app, marks, version)
+        written = marks.annotations(
+            Marks(
+                generation=spec.generation,
+                release=spec.release,
+                deadline=until,
+                counts={process.type: process.count for process in spec.processes},
+                service=service,
+                deployments=deployments,
+                secrets=objects.secret_names(spec),
+            )
+        )
+        ref = AppRef(app=spec.app, appuuid=spec.appuuid)
+        known = self._cluster.namespace(spec.app)
+        for _ in range(ATTEMPTS):
+            found = (known or await self._claim(ref)).metadata
+            if marks.claimed(found.annotations) != spec.generation:
+                raise Transient(f"another generation of {spec.app} is being written")
+            with contextlib.suppress(Conflict):
+                await self._mark(spec.app, written, found.resource_version)
+                return
+            known = None
+        raise Transient(f"the namespace {spec.app} does not settle")
 
-    async def _mark(self, app: str, marks: dict[str, str], version: str) -> None:
-        patch = {"metadata": {"annotations": marks, "resourceVersion": version}}
+    async def _mark(self, app: str, annotations: dict[str, str], version: str) -> None:
+        patch = {"metadata": {"annotations": annotations, "resourceVersion": version}}
         self._cluster.learn(await self._api.patch(kinds.NAMESPACE, app, "", patch))
 
-    async def _base(self, spec: AppSpec, facts: Facts, exposed: int) -> None:
-        wanted = [
-            objects.service(spec, exposed),
-            objects.network_policy(spec.app, facts),
-            *self._budgets(spec),
-        ]
+    async def _base(self, spec: AppSpec, exposed: int) -> str:
+        """Everything but Deployments; gives the fingerprint of the Service."""
+        facts = self._facts
+        wanted = [objects.network_policy(spec.app, facts), *objects.budgets(spec)]
         if facts.quota:
             wanted.append(objects.quota(spec.app, facts.quota))
+        secrets = [objects.env_secret(spec, exposed)]
         if spec.pull_secret:
             image = spec.artifact.image
-            wanted.append(objects.pull_secret(spec.app, spec.pull_secret, image))
-        await _together(
-            self._secret(objects.env_secret(spec, exposed)), *(self._put(one) for one in wanted)
+            secrets.append(objects.pull_secret(spec.app, spec.pull_secret, image))
+        service, *_ = await _together(
+            self._put(objects.service(spec, exposed)),
+            *(self._secret(one) for one in secrets),
+            *(self._put(one) for one in wanted),
         )
+        return marks.fingerprint(msgspec.convert(service, views.Service, strict=False))
 
-    def _budgets(self, spec: AppSpec) -> list[Object]:
-        several = [process for process in spec.processes if process.count > 1]
-        return [objects.disruption_budget(spec.app, process) for process in several]
-
-    async def _secret(self, obj: Object) -> None:
+    async def _secret(self, obj: Object) -> Object:
         """A Secret that never changes; one of other content under that name is replaced."""
         try:
-            await self._put(obj)
+            return await self._put(obj)
         except Refused as fault:
             if fault.kind != "invalid":
                 raise
-            meta = obj["metadata"]
-            await self._api.delete(kinds.SECRET, meta["name"], meta["namespace"])
-            await self._put(obj)
+        meta = obj["metadata"]
+        await self._api.delete(kinds.SECRET, meta["name"], meta["namespace"])
+        return await self._put(obj)
 
-    async def _put(self, obj: Object) -> None:
-        self._cluster.learn(await self._api.apply(obj))
+    async def _put(self, obj: Object) -> Object:
+        made = await self._api.apply(obj)
+        self._cluster.learn(made)
+        return made
 
-    async def _deployments(self, spec: AppSpec, facts: Facts, exposed: int) -> None:
+    async def _deployments(self, spec: AppSpec, exposed: int) -> dict[str, int]:
+        """Written; gives which spec each has now, as the API server counts them."""
         slots = asyncio.Semaphore(AT_ONCE)
 
-        async def write(process: Process) -> None:
+        async def write(process: Process) -> Object:
             async with slots:
-                await self._deployment(
-                    objects.deployment(spec, process, facts, exposed), spec.generation
-                )
+                obj = objects.deployment(spec, process, self._facts, exposed)
+                return await self._deployment(obj, spec.generation)
 
-        await _together(*(write(process) for process in spec.processes))
+        made = await _together(*(write(process) for process in spec.processes))
+        return {one["metadata"]["name"]: int(one["metadata"]["generation"]) for one in made}
 
-    async def _deployment(self, obj: Object, generation: int) -> None:
+    async def _deployment(self, obj: Object, generation: int) -> Object:
         """Over what is there, unless that is of a newer generation. Raises Refused 409 `stale`."""
         meta = obj["metadata"]
         app, name = meta["namespace"], meta["name"]
-        known = self._cluster.deployments.get(app, {}).get(name)
+        known: views.View | None = self._cluster.deployments.get(app, {}).get(name)
         for _ in range(ATTEMPTS):
-            if known is not None and _generation(known) > generation:
-                raise Refused(409, f"generation {generation} of {app} is old", "stale")
+            if known is not None and generation_of(known) > generation:
+                raise stale(app, generation)
             versioned = obj
             if known is not None:
                 version = known.metadata.resource_version
                 versioned = {**obj, "metadata": {**meta, "resourceVersion": version}}
             try:
-                await self._put(versioned)
+                return await self._put(versioned)
             except (Conflict, NotFound):
-                known = await self._present(app, name)
-                continue
-            return
+                known = await self._get(kinds.DEPLOYMENT, name, app)
         raise Transient(f"the Deployment {name} does not settle")
 
-    async def _present(self, app: str, name: str) -> views.Deployment | None:
+    async def _get(self, kind: kinds.Kind, name: str, namespace: str) -> views.View | None:
         try:
-            return await self._api.get(kinds.DEPLOYMENT, name, app, view=views.Deployment)
+            return await self._api.get(kind, name, namespace, view=views.View)
         except NotFound:
             return None
 
     async def _leftovers(self, spec: AppSpec) -> None:
         """Process types that are gone, budgets of what is single now, variables of old releases."""
-        kept = {names.deployment(spec.app, process.type) for process in spec.processes}
-        several = {names.deployment(spec.app, one.type) for one in spec.processes if one.count > 1}
-        known = self._cluster.deployments.of(spec.app)
-        gone = {one.metadata.name for one in known if _generation(one) <= spec.generation} - kept
-        single = {one.metadata.name for one in known} - several
-        used = {names.release_of(pod.metadata.labels) for pod in self._cluster.pods.of(spec.app)}
-        used |= {names.release_of(one.spec.template.metadata.labels) for one in known}
+        app, api = spec.app, self._api
+        known = self._cluster.deployments.of(app)
+        kept = {names.deployment(app, process.type) for process in spec.processes}
+        gone = {one.metadata.name for one in known if generation_of(one) <= spec.generation} - kept
+        guarded = {obj["metadata"]["name"] for obj in objects.budgets(spec)}
+        select = names.SELECTOR
+        budgets = await api.list(kinds.DISRUPTION_BUDGET, app, view=views.View, labels=select)
+        sets = await api.list(kinds.REPLICA_SET, app, view=views.View, labels=select)
+        loose = {one.metadata.name for one in budgets.items} - guarded
+        used = {spec.release} | {
+            names.release_of(one.metadata.labels)
+            for one in (*sets.items, *self._cluster.pods.of(app))
+        }
+        old = old_secrets(self._cluster.secrets.of(app), used)
         await _together(
-            *(self._api.delete(kinds.DEPLOYMENT, name, spec.app) for name in gone),
-            *(self._api.delete(kinds.DISRUPTION_BUDGET, name, spec.app) for name in single),
-            *self._old_secrets(spec, used | {spec.release}),
+            *(api.delete(kinds.DEPLOYMENT, name, app) for name in gone),
+            *(api.delete(kinds.DISRUPTION_BUDGET, name, app) for name in loose),
+            *(api.delete(kinds.SECRET, name, app) for name in old),
         )
 
-    def _old_secrets(self, spec: AppSpec, used: set[int]) -> Iterable[Awaitable[object]]:
-        for secret in self._cluster.secrets.of(spec.app):
-            meta = secret.metadata
-            if meta.labels.get(names.TYPE) == "env" and names.release_of(meta.labels) not in used:
-                yield self._api.delete(kinds.SECRET, meta.name, spec.app)
+
+def old_secrets(secrets: list[views.View], used: set[int]) -> set[str]:
+    """Variables of releases that nothing can go back to: no pod and no ReplicaSet has them."""
+    return {
+        one.metadata.name
+        for one in secrets
+        if one.metadata.labels.get(names.TYPE) == "env"
+        and names.release_of(one.metadata.labels) not in used
+    }
 
 
-def _generation(deployment: views.Deployment) -> int:
-    return number(deployment.metadata.annotations.get(names.GENERATION, ""))
+def generation_of(deployment: views.View) -> int:
+    """The generation that wrote it."""
+    return marks.number(deployment.metadata.annotations.get(names.GENERATION, ""))
 
 
-async def _together(*works: Awaitable[object]) -> None:
-    """All of them; the first fault is raised once all have ended."""
-    for outcome in await asyncio.gather(*works, return_exceptions=True):
+def stale(app: str, generation: int) -> Refused:
+    """That a newer generation was written, or is."""
+    return Refused(409, f"generation {generation} of {app} is old", "stale")
+
+
+async def _together(*works: Awaitable[Object | bool]) -> list[Object]:
+    """All of them; the first fault is raised once all have ended. Gives what they gave."""
+    outcomes = await asyncio.gather(*works, return_exceptions=True)
+    for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
+    return [one for one in outcomes if isinstance(one, dict)]
