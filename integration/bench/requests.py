@@ -1,6 +1,7 @@
 """Requests/s through the router with 10,000 routes, beside the same nginx with a static upstream.
 
-    python -m integration.bench.requests
+    python -m integration.bench.requests          instances are ports, as on a laptop
+    python -m integration.bench.requests pods     instances are addresses, as on Kubernetes
 
 Both have one worker on core 0 and the same three instances (an nginx of their own); load and
 instances share core 1. The two are measured in turn, so that a busy machine meets both.
@@ -17,10 +18,11 @@ from pathlib import Path
 import msgspec
 
 from deis_platform.embedded.ports import free_port
+from deis_services.router.live import RIPE_SECONDS
 from deis_services.router.nginx import worker_user
 from integration.bench.figures import line
 from integration.bench.load import WRK, Result, load
-from integration.router_rig import Rig, children, eventually, plan, route, running
+from integration.router_rig import Rig, children, eventually, plan, pods_plan, route, running
 
 ROUTES = 10_000
 RUNS = 5
@@ -99,16 +101,35 @@ async def fill(rig: Rig, ports: list[int]) -> None:
 
 
 def _upstreams(app: str, ports: list[int]) -> bytes:
-    addresses = [f"127.0.0.1:{port}" for port in ports]
+    return _addressed(app, [f"127.0.0.1:{port}" for port in ports])
+
+
+def _addressed(app: str, addresses: list[str]) -> bytes:
     return msgspec.json.encode(
         {"app": app, "appuuid": f"{app}-1", "generation": 1, "addresses": addresses}
     )
 
 
-async def compare(folder: Path, workers: int) -> None:
+async def fill_pods(rig: Rig, ports: list[int]) -> None:
+    """The same with addresses: 9,999 of the instances are nowhere."""
+    for number in range(ROUTES - 1):
+        address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}:5000"
+        rig.tell(f"app.a{number}", msgspec.json.encode(route(f"a{number}")))
+        rig.tell(f"up.a{number}", _addressed(f"a{number}", [address]))
+    rig.tell("app.asked", msgspec.json.encode(route("asked")))
+    rig.tell("up.asked", _upstreams("asked", ports))
+    await rig.applied(rig.revision)
+    await asyncio.sleep(2 * RIPE_SECONDS)
+
+
+async def compare(folder: Path, workers: int, *, pods: bool = False) -> None:
     """Measure the two in turn and print the figures."""
-    planned = plan(folder / "router", workers=workers, ports=range(10_000, 20_000), files=4096)
-    ports = list(planned.layout.ports[-3:])
+    if pods:
+        planned = pods_plan(folder / "router", workers=workers, files=4096)
+        ports = [free_port() for _ in range(3)]
+    else:
+        planned = plan(folder / "router", workers=workers, ports=range(10_000, 20_000), files=4096)
+        ports = list(planned.layout.ports[-3:])
     base_port = free_port()
     servers = " ".join(f"server 127.0.0.1:{port};" for port in ports)
     instances = "".join(INSTANCE.format(port=port) for port in ports) + "}"
@@ -118,7 +139,7 @@ async def compare(folder: Path, workers: int) -> None:
         bare_nginx(planned.binary, folder / "static", static) as base_worker,
         running(planned) as rig,
     ):
-        await fill(rig, ports)
+        await (fill_pods if pods else fill)(rig, ports)
         pin([instance, os.getpid()], 1)
         pin([base_worker, *(rig.workers() if workers == 1 else ())], 0)
         base_address = f"127.0.0.1:{base_port}"
@@ -131,6 +152,7 @@ async def compare(folder: Path, workers: int) -> None:
             ours.append(await measured(planned.layout.http, host, rig.workers()))
             failed += base[-1][2].failed + ours[-1][2].failed
     note = f"{ROUTES} routes, {workers} worker, {CONNECTIONS} connections, {failed} failed; "
+    note += "instances as pods; " if pods else ""
     note += "wrk" if WRK else "no wrk here, own generator in Python: it is the slower end"
     ratios = sorted(mine[0] / theirs[0] for mine, theirs in zip(ours, base, strict=True))
     line(
@@ -146,10 +168,11 @@ async def compare(folder: Path, workers: int) -> None:
 
 def main() -> None:
     """Measure; `requests 2` for two workers."""
-    workers = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    words = sys.argv[1:]
+    workers = next((int(word) for word in words if word.isdigit()), 1)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
-        asyncio.run(compare(Path(folder), workers))
+        asyncio.run(compare(Path(folder), workers, pods="pods" in words))
 
 
 if __name__ == "__main__":
