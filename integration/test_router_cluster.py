@@ -1,5 +1,5 @@
 """The router as on Kubernetes: instances at any address, settings that change nginx while it runs
-(components.md 1.5 to 1.16, decision 0018). The objects that say so are in integration/kubernetes."""
+(components.md 1.5 to 1.16, decision 0021). The objects that say so are in integration/kubernetes."""
 
 import asyncio
 import itertools

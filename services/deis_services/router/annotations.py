@@ -233,7 +233,7 @@ def router_settings(annotations: Mapping[str, str]) -> tuple[Tuning, list[str]]:
         read.problems.append("nginx.defaultServiceEnabled: nginx.defaultServiceIP is missing")
     tuning = Tuning(
         domain=read.one("nginx.platformDomain", values.host),
-        enforce_https=strict or read.one("nginx.ssl.enforce", values.boolean, False),
+        enforce_https=read.one("nginx.ssl.enforce", values.boolean, False) or strict,
         default_allow=read.networks("nginx.defaultWhitelist"),
         enforce_allow=read.one("nginx.enforceWhitelists", values.boolean, False),
         override_allow=read.one("nginx.whitelistMode", _mode, "extend") == "override",
