@@ -199,7 +199,9 @@ class Cluster:
             self._named[key] = names
 
     async def _settle_secret(self, key: str) -> None:
-        name = key.partition("/")[2].removesuffix(rules.CERTIFICATE_SUFFIX)
+        name = rules.certificate_name(key)
+        if not name:
+            return
         secret = self._secrets.items.get(key)
         found = await self._checked(key, secret)
         if self._fingerprints.get(name, "") != found:

@@ -71,6 +71,12 @@ def certificate_names(service: ServiceView) -> set[str]:
     return set(app_settings(service.metadata.annotations)[0].certificates.values())
 
 
+def certificate_name(key: str) -> str:
+    """`front` of the Secret `certificates/front-cert`; empty for a Secret of another form."""
+    name = key.partition("/")[2]
+    return name.removesuffix(CERTIFICATE_SUFFIX) if name.endswith(CERTIFICATE_SUFFIX) else ""
+
+
 def web_port(service: ServiceView) -> str | None:
     """The name of the Service's port 80 (empty for one that has none), None where it has no such
     port."""

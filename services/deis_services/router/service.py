@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 
 ABOUT = "nginx with routes as data"
 PAUSE_SECONDS = 1.0
-GRACE_SECONDS = 8.0
-"""Longer than nginx takes to finish what it has begun."""
+GRACE_SECONDS = 3.0
+"""More than nginx takes to finish what it has begun."""
 
 
 class OnBus:
@@ -35,8 +35,11 @@ class OnBus:
 
     name = "bus"
 
-    def __init__(self, settings: BusSettings, parts: Callable[[Bus], tuple[Part, ...]]) -> None:
+    def __init__(
+        self, settings: BusSettings, grace: float, parts: Callable[[Bus], tuple[Part, ...]]
+    ) -> None:
         self._settings = settings
+        self._grace = grace
         self._parts = parts
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -45,7 +48,7 @@ class OnBus:
             try:
                 async with open_bus(self._settings, "router") as bus:
                     parts = (*self._parts(bus), Presence(bus, "router", ABOUT))
-                    await run_parts(parts, stop, GRACE_SECONDS)
+                    await run_parts(parts, stop, self._grace)
             except Transient as fault:
                 log.warning("the bus is away, the last good routes stand", fault=str(fault))
                 await wait_for_stop(stop, PAUSE_SECONDS)
@@ -53,20 +56,21 @@ class OnBus:
 
 def plan(settings: Settings) -> Plan:
     """Settings as a plan. Raises MissingProgram when there is no nginx."""
+    cluster = settings.runtime == "kubernetes"
     layout = Layout(
         http=str(settings.http),
         https=str(settings.https or ""),
         user=worker_user(),
         workers=settings.workers,
         files=open_files(),
-        connect_ms=round(settings.connect_seconds * 1000),
+        connect_ms=round((settings.connect_seconds or (3 if cluster else 1)) * 1000),
         idle_seconds=settings.idle_seconds,
+        shutdown_seconds=settings.shutdown_seconds,
         body_bytes=settings.body_bytes,
         health=str(settings.health_http or ""),
         public_http=settings.public_http,
         public_https=settings.public_https,
     )
-    cluster = settings.runtime == "kubernetes"
     if cluster:
         layout = replace(
             layout,
@@ -74,6 +78,8 @@ def plan(settings: Settings) -> Plan:
             git=str(settings.git or ""),
             access_log=settings.access_log,
             error_stream=True,
+            table_mb=128,
+            side_mb=64,
         )
     else:
         layout = replace(layout, api=str(settings.api), ports=settings.ports)
@@ -91,6 +97,7 @@ def plan(settings: Settings) -> Plan:
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run the router until `stop` is set (docs/architecture.md)."""
     metrics = Metrics("router")
+    grace = settings.shutdown_seconds + GRACE_SECONDS
     async with router(plan(settings)) as live, AsyncExitStack() as stack:
 
         async def serving() -> bool:
@@ -106,10 +113,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
             api = await stack.enter_async_context(open_kubernetes(settings.kubernetes))
             cluster = live.cluster_parts(api, settings.certificates)
-            bus = OnBus(settings.bus, lambda _: ())
-            await run_parts((*own, *cluster, bus), stop, GRACE_SECONDS)
+            bus = OnBus(settings.bus, grace, lambda _: ())
+            await run_parts((*own, *cluster, bus), stop, grace)
         else:
-            await run_parts((*own, OnBus(settings.bus, live.bus_parts)), stop, GRACE_SECONDS)
+            await run_parts((*own, OnBus(settings.bus, grace, live.bus_parts)), stop, grace)
 
 
 def main() -> None:

@@ -62,11 +62,11 @@ class Settings:
     body_bytes: int = env(
         "DEIS_ROUTER_BODY_LIMIT", "1GB", parse=size, help="body of an application's request; 0: any"
     )
-    connect_seconds: float = env(
+    connect_seconds: float | None = env(
         "DEIS_ROUTER_CONNECT_SECONDS",
-        1.0,
+        None,
         parse=duration,
-        help="after which an instance that does not take a connection is given up",
+        help="after which an instance that takes no connection is given up; empty: 1, on Kubernetes 3",
     )
     certificates: str = env(
         "DEIS_CERTIFICATE_NAMESPACE",
@@ -96,4 +96,10 @@ class Settings:
         900,
         parse=count,
         help="how long connections outlive a change of nginx' configuration, on Kubernetes",
+    )
+    shutdown_seconds: int = env(
+        "DEIS_ROUTER_SHUTDOWN_SECONDS",
+        5,
+        parse=count,
+        help="how long an ending router finishes what it has begun",
     )

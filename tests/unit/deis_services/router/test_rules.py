@@ -181,6 +181,11 @@ def test_pairs_of_secrets() -> None:
     assert rules.pair_of(secret(tls_crt=b64("é"), tls_key=b64("k"))) is None
 
 
+def test_names_of_certificates() -> None:
+    assert rules.certificate_name("certs/front-cert") == "front"
+    assert rules.certificate_name("certs/front") == ""
+
+
 def test_a_fingerprint_tells_certificate_and_key_apart() -> None:
     prints = {rules.fingerprint(pair) for pair in (("a", "b"), ("b", "a"), ("ab", ""), ("a", "c"))}
     assert len(prints) == 4
