@@ -4,12 +4,12 @@ import asyncio
 import statistics
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 
 from deis_platform.groups import KubernetesSettings
-from deis_platform.kubernetes import Kubernetes, Mirror, View, kinds, open_kubernetes
+from deis_platform.kubernetes import Kubernetes, Mirror, NotFound, View, kinds, open_kubernetes
 from integration.bench.figures import line
 from integration.bench.kubernetes.pages import says
 from integration.kubernetes.platform import ClusterPlatform
@@ -19,6 +19,8 @@ NAMESPACE = "bench-services"
 AT_ONCE = 16
 REACH_SECONDS = 1.0
 PAGE = "a page"
+GONE_SECONDS = 600.0
+PAUSE_SECONDS = 1.0
 
 
 async def measure(platform: ClusterPlatform, services: int, rounds: int) -> None:
@@ -66,7 +68,17 @@ async def _services(api: Kubernetes, page: Page, count: int) -> AsyncIterator[No
                 group.create_task(make(f"s-{number}"))
         yield
     finally:
-        await api.delete(kinds.NAMESPACE, NAMESPACE)
+        await _gone(api)
+
+
+async def _gone(api: Kubernetes) -> None:
+    """End the namespace and wait: what is measured next is measured alone."""
+    await api.delete(kinds.NAMESPACE, NAMESPACE)
+    async with asyncio.timeout(GONE_SECONDS):
+        with suppress(NotFound):
+            while True:
+                await api.get(kinds.NAMESPACE, NAMESPACE, view=View)
+                await asyncio.sleep(PAUSE_SECONDS)
 
 
 class Heard:
