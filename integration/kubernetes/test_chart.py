@@ -191,23 +191,34 @@ def ready(it: Installation, name: str) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def test_what_stays_when_it_is_removed_and_is_found_again(it: Installation) -> None:
+def test_what_stays_when_it_is_removed_and_is_found_again(platform: ClusterPlatform) -> None:
+    it = platform.installation
     kept = secrets(it)
-    claims = {one["metadata"]["name"] for one in it.get("pvc")["items"]}
-    assert claims == {"data-deis-nats-0", "data-deis-database-0", "deis-objects"}
-    it.uninstall()
-    until(lambda: not it.pods(), "no pod", 120)
+    assert claims(it) == {"data-deis-nats-0", "data-deis-database-0", "deis-objects"}
+    try:
+        it.uninstall()
+        until(lambda: it.pods().keys() <= {"deis-test"}, "no pod but that of `helm test`", 120)
+        gone = {kind: it.get(kind)["items"] for kind in GONE}
+        assert gone == {kind: [] for kind in GONE}
+        assert "deis" not in it.node.kube("get", "clusterroles,clusterrolebindings", "-o", "name")
+        until(lambda: "deis-builds" not in namespaces(it), "no namespace for builds", 120)
+        assert secrets(it) == kept
+        assert claims(it) == {"data-deis-nats-0", "data-deis-database-0", "deis-objects"}
+    finally:
+        it.apply()
     assert secrets(it) == kept
-    assert {one["metadata"]["name"] for one in it.get("pvc")["items"]} == claims
-    for kind in ("services", "deployments", "statefulsets", "daemonsets", "networkpolicies"):
-        assert it.get(kind)["items"] == []
-    cluster = it.node.kube("get", "clusterroles,clusterrolebindings", "-o", "name")
-    assert "deis" not in cluster
-    until(
-        lambda: "deis-builds" not in it.node.kube("get", "namespaces", "-o", "name"),
-        "no namespace for builds",
-        120,
-    )
-    it.apply()
-    assert secrets(it) == kept
-    until(lambda: status(it.address(), "/v2/apps/", "deis.deis.test") == 401, "an answer", 60)
+    assert it.address() == platform.address
+    until(lambda: status(platform.address, "/v2/apps/", platform.host("deis")) == 401, "an answer")
+
+
+GONE = ("services", "deployments", "statefulsets", "daemonsets", "networkpolicies")
+
+
+def claims(it: Installation) -> set[str]:
+    """Names of the volumes' claims."""
+    return {one["metadata"]["name"] for one in it.get("pvc")["items"]}
+
+
+def namespaces(it: Installation) -> str:
+    """All of them, a line each."""
+    return it.node.kube("get", "namespaces", "-o", "name")
