@@ -159,7 +159,7 @@ class LiveTable:
 
     def _grow(self) -> None:
         """New addresses are asked directly until nginx' groups have surely heard of them."""
-        if newborn := self.table.newborn():
+        if newborn := self.table.instances.newborn():
             asyncio.get_running_loop().call_later(RIPE_SECONDS, self._ripen, newborn)
 
     def _ripen(self, targets: list[str]) -> None:

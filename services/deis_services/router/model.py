@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from deis_bus.routes import AppRoute, Upstreams
+from deis_services.router.instances import Instances
 from deis_services.router.policy import PLAIN, Builder, Profile, Tuning, allowed
 from deis_services.router.pools import Pool
 from deis_services.router.profiles import Profiles
@@ -26,7 +27,6 @@ LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 NAME = re.compile(rf"(\*|{LABEL.pattern})(\.{LABEL.pattern})+")
 APP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/#-]{0,199}")
 MAX_HOST = 253
-MAX_INSTANCES = 512
 
 
 class Route(AppRoute, frozen=True, kw_only=True, omit_defaults=True):
@@ -81,17 +81,14 @@ class RouteTable:
         self.dhparam = ""
         self.profiles = Profiles()
         self._given_domain = domain.lower().strip(".")
-        self._pool = pool
+        self.named = pool.named
+        """Whether values name their applications."""
+        self.instances = Instances(pool)
         self._cluster = cluster
         self._routes: dict[str, Route] = {}
-        self._upstreams: dict[str, tuple[str, tuple[str, ...]]] = {}
-        """Application to its owner and its targets."""
         self._claims: dict[str, list[str]] = {}
         self._names: dict[str, dict[str, str]] = {}
         self._grafts: dict[str, dict[str, None]] = {}
-        self._owners: dict[str, list[str]] = {}
-        self._young: set[str] = set()
-        self._newborn: list[str] = []
         self._certified: set[str] = set()
         self._missing: set[str] = set()
         self._touched: dict[str, None] = {}
@@ -101,11 +98,6 @@ class RouteTable:
     def api(self) -> str:
         """The host of the API; empty where it is an application among the others."""
         return "" if self._cluster else self.complete(API)
-
-    @property
-    def named(self) -> bool:
-        """Whether values name their applications."""
-        return self._pool.named
 
     def complete(self, entry: str) -> str:
         """A domain entry as a pattern: `a.b`, `*.a.b`, or `label.*` where no domain is set."""
@@ -134,7 +126,8 @@ class RouteTable:
 
     def keys(self) -> set[str]:
         """The keys it holds something of."""
-        keys = {f"app.{app}" for app in self._routes} | {f"up.{app}" for app in self._upstreams}
+        keys = {f"app.{app}" for app in self._routes}
+        keys |= {f"up.{app}" for app in self.instances.apps()}
         singles = {
             TUNING_KEY: self.tuning != Tuning(),
             BUILDER_KEY: self.builder,
@@ -194,17 +187,10 @@ class RouteTable:
         problems, self._problems = self._problems, []
         return problems
 
-    def newborn(self) -> list[str]:
-        """Targets that came since the last call, and that their groups may not know yet."""
-        newborn, self._newborn = self._newborn, []
-        return newborn
-
     def ripen(self, targets: Iterable[str]) -> None:
-        """Their groups know these by now."""
-        for target in self._young.intersection(targets):
-            self._young.discard(target)
-            for app in self._owners.get(target, ()):
-                self._touch_app(app)
+        """Upstream groups know these by now."""
+        for app in self.instances.ripen(targets):
+            self._touch_app(app)
 
     def unmet_grafts(self) -> list[str]:
         """Grafts onto a domain that nobody has, or another owner."""
@@ -240,7 +226,7 @@ class RouteTable:
     def _site(self, app: str, route: Route, *, tls: bool, fingerprint: str) -> Site:
         return Site(
             app=app,
-            targets=self._targets(app, route.appuuid),
+            targets=self.instances.of(app, route.appuuid),
             maintenance=route.maintenance,
             enforce_https=route.enforce_https or self.tuning.enforce_https,
             allow=allowed(self.tuning, route.allow),
@@ -262,16 +248,6 @@ class RouteTable:
                 if path not in taken:
                     taken.add(path)
                     yield path, msgspec.structs.replace(own, app=site.app, allow=site.allow)
-
-    def _targets(self, app: str, appuuid: str) -> tuple[str, ...]:
-        owner, targets = self._upstreams.get(app, ("", ()))
-        if owner != appuuid:
-            return ()
-        return tuple(
-            self._pool.fresh(target) if target in self._young else target
-            for target in targets
-            if app in self._owners.get(target, ())
-        )
 
     def _own(self, key: str, data: bytes | None, decode: Callable[[bytes], V]) -> V | None:
         """An application's entry, where it is what its key says."""
@@ -366,42 +342,13 @@ class RouteTable:
         return names
 
     def _put_upstreams(self, app: str, upstreams: Upstreams | None) -> None:
-        _, old = self._upstreams.pop(app, ("", ()))
-        for target in old:
-            holders = self._owners.get(target, [])
-            if app in holders:
-                holders.remove(app)
-                if not holders:
-                    del self._owners[target]
-                    self._young.discard(target)
-                    self._pool.drop(target)
-        if upstreams is not None:
-            targets = self._bounded(upstreams)
-            for target in targets:
-                self._take_over(target, app, upstreams.appuuid)
-            self._upstreams[app] = (upstreams.appuuid, targets)
+        if upstreams is None:
+            self.instances.drop(app)
+        else:
+            lost, bad = self.instances.put(app, upstreams.appuuid, upstreams.addresses)
+            for loser, target in lost:
+                self._problems.append(f"up.{app}: {target} was listed by {loser}")
+                self._touch_app(loser)
+            if bad:
+                self._problems.append(f"up.{app}: no upstream group holds {bad[0]!r}")
         self._touch_app(app)
-
-    def _take_over(self, target: str, app: str, owner: str) -> None:
-        """An address has one owner, the last who was written: a stale entry of another one must
-        never lead to this one's instance."""
-        holders = self._owners.setdefault(target, [])
-        strangers = [h for h in holders if self._upstreams[h][0] != owner]
-        for loser in strangers:
-            self._problems.append(f"up.{app}: {target} was listed by {loser}")
-            holders.remove(loser)
-            self._touch_app(loser)
-        if not holders and not strangers:
-            self._pool.hold(target)
-            if self._pool.fresh(target) != target:
-                self._young.add(target)
-                self._newborn.append(target)
-        holders.append(app)
-
-    def _bounded(self, upstreams: Upstreams) -> tuple[str, ...]:
-        """The targets that can be served, each once, at most MAX_INSTANCES."""
-        found = {address: self._pool.target(address) for address in upstreams.addresses}
-        bad = [address for address, target in found.items() if not target]
-        if bad:
-            self._problems.append(f"up.{upstreams.app}: no upstream group holds {bad[0]!r}")
-        return tuple(target for target in found.values() if target)[:MAX_INSTANCES]

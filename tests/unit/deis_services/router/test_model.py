@@ -202,14 +202,14 @@ def test_new_addresses_are_asked_directly_until_they_are_ripe() -> None:
     held = pods()
     put(held, said("one"), at("one", "10.0.0.1:5000"))
     assert site(held, "one.example.com").targets[0].startswith("-,")
-    [born] = held.newborn()
+    [born] = held.instances.newborn()
     held.touched()
     held.ripen([born])
     assert held.touched() == ["one.example.com"]
     assert site(held, "one.example.com").targets == (born,)
     put(held, at("one", "10.0.0.1:5000", "10.0.0.2:5000"))
     put(held, at("one", "10.0.0.1:5000"))
-    assert len(held.newborn()) >= 1
+    assert len(held.instances.newborn()) >= 1
     held.ripen(["17,x,10.0.0.9:1"])
 
 
