@@ -297,6 +297,14 @@ class TestShipper(OnNats):
             assert not shipper._folders._watches.keys() - {()}
         assert Positions(node / "state").load() == []
 
+    async def test_a_last_line_without_an_end_is_shown(
+        self, node: Path, logs: ContainerLogs, other: JetStreamBus, kept: Kept
+    ) -> None:
+        async with shipping(other, node, BLOG):
+            logs.write("one")
+            logs.append(entry("no newline", tag="P"))
+            await until(lambda: kept.texts == ["one", "no newline"], "both lines")
+
     async def test_files_are_closed_beyond_the_limit_and_opened_again(
         self, node: Path, other: JetStreamBus, kept: Kept
     ) -> None:

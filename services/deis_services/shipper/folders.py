@@ -154,7 +154,7 @@ class Folders:
     def close_idle(self, most: int) -> None:
         """Close files until at most so many are open; those of containers with nothing to read."""
         opened = [tail for tail in self.tails.values() if tail.opened]
-        idle = [tail for tail in opened if tail not in self.ready]
+        idle = [tail for tail in opened if tail not in self.ready and not tail.waits]
         for tail in idle[: max(0, len(opened) - most)]:
             tail.release()
 

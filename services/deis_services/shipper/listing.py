@@ -55,12 +55,15 @@ def _seen(
     named: LogFile, stat: Stat, known: Mapping[LogFile, File], held: tuple[int, Key] | None
 ) -> File | None:
     """The file, where one can tell without opening it."""
+    file = known.get(named)
+    same = file is not None and file.inode == stat.inode
+    if named.packed:
+        return file if same else None  # what is stored is not what is in it
     if held is not None and held[0] == stat.inode:
         return File(named, held[1], stat.inode, stat.size)
-    file = known.get(named)
-    if file is None or file.inode != stat.inode or not named.is_final:
+    if file is None or not same or not named.is_final:
         return None
-    return file if named.packed else msgspec.structs.replace(file, size=stat.size)
+    return msgspec.structs.replace(file, size=stat.size)
 
 
 def _opened(

@@ -166,8 +166,9 @@ class Tail:
         """Close the file; it is opened again when there is more in it."""
         if self._held is not None:
             close(self._held.content)
-            if self._held.before is not None:
-                self._tried.pop(self._held.before.key, None)  # its last line has to come again
+            if self._held.parser.open:  # its beginning has to be read again
+                for begun in filter(None, (self._held, self._held.before)):
+                    self._tried.pop(begun.key, None)
             self._held = None
             self._dirty = True
 
@@ -202,7 +203,8 @@ class Tail:
 
     def _exhausted(self, held: _Held, size: int) -> Portion | None:
         """The end of the file for now; where another one has more, it is left."""
-        self._tried[held.key] = size
+        there = self._files.get(held.key)  # a broken one may promise more than it has
+        self._tried[held.key] = max(size, there.size if there else 0)
         following = None if self.gone else self._next()
         if following is None and not self.gone:
             return self._end_line(held) if self._settle and held.parser.open else None

@@ -1,5 +1,6 @@
 """One container is read in order, once, whatever the kubelet does to its files meanwhile."""
 
+import gzip
 import os
 from pathlib import Path
 
@@ -369,6 +370,17 @@ def test_other_names_are_left_alone(logs: ContainerLogs, reading: Reading, name:
     (logs.folder / name).write_bytes(entry("secret"))
     logs.write("mine")
     assert reading.take() == ["mine"]
+
+
+def test_a_compressed_file_that_promises_too_much_is_passed_over(
+    logs: ContainerLogs, reading: Reading
+) -> None:
+    packed = gzip.compress(entry("old"))
+    path = logs.folder / "0.log.20260131-000001.gz"
+    path.write_bytes(packed[:-4] + (10**6).to_bytes(4, "little"))
+    logs.write("new")
+    assert reading.take()[-1] == "new"
+    assert reading.take() == []
 
 
 @pytest.mark.parametrize(
