@@ -30,7 +30,7 @@ from deis_services.shipper.positions import Positions
 from deis_services.shipper.ship import Shipper
 from integration.bus_rig import OnNats
 from integration.servers import RunningNats, nats_server, until
-from tests.behaviour.kubelet_logs import BLOG, SHOWN, ContainerLogs
+from tests.behaviour.kubelet_logs import BLOG, SHOWN, ContainerLogs, entry
 
 pytestmark = pytest.mark.server
 
