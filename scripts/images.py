@@ -96,7 +96,7 @@ def arguments() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", choices=[*CATALOGUE, []], help="only these"
+        "names", nargs="*", metavar="NAME", type=known, help=f"only these of {', '.join(CATALOGUE)}"
     )
     parser.add_argument("--base", help=f"base image ({LOCAL_BASE} where it exists, else the hub's)")
     parser.add_argument("--prefix", default=PREFIX, help=f"what stands before the names ({PREFIX})")
@@ -106,6 +106,13 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--push", action="store_true", help="push to the registry of the prefix")
     parser.add_argument("--insecure", action="store_true", help="push over plain HTTP")
     return parser
+
+
+def known(name: str) -> str:
+    """The name of an image there is. Raises ArgumentTypeError."""
+    if name not in CATALOGUE:
+        raise argparse.ArgumentTypeError(f"no image {name}: {', '.join(CATALOGUE)}")
+    return name
 
 
 def version() -> str:
