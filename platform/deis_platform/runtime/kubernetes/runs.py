@@ -23,7 +23,7 @@ from deis_platform.races import first, unless
 from deis_platform.reports import Reports
 from deis_platform.retry import retry
 from deis_platform.runtime.kubernetes import events, names, run_pods, state, views, words
-from deis_platform.runtime.kubernetes.attached import Attached
+from deis_platform.runtime.kubernetes.attached import STDERR, Attached
 from deis_platform.runtime.kubernetes.cluster import Cluster
 from deis_platform.runtime.kubernetes.facts import Facts
 from deis_platform.runtime.kubernetes.refusals import refusals
@@ -138,6 +138,9 @@ class Runs:
         """Exit code, or why it did not come to one."""
         if why := await self._started(task):
             return 1, why
+        pod = self._pod(task)
+        if pod is not None and (end := state.terminated(pod)) is not None:
+            return await self._early(task, stream, end)
         attached = Attached(await self._attach(task))
         try:
             if task.tty:
@@ -151,6 +154,20 @@ class Runs:
         if ended == 1:
             await self._delete(task.instance, task.app)
         return await self._code(task)
+
+    async def _early(
+        self, task: RunTask, stream: ByteStream, end: views.Terminated
+    ) -> tuple[int, str]:
+        """It ended before anybody let it begin: its log says that there is no slug, the end itself
+        that there is no shell."""
+        if end.reason in words.NO_PROGRAM:
+            return 1, words.ended(task.instance, end)
+        with contextlib.suppress(Refused, Transient):
+            logs = self._api.logs(task.instance, task.app, container=run_pods.container(task))
+            async with contextlib.aclosing(logs):
+                async for chunk in logs:
+                    await stream.send(chunk, STDERR)
+        return end.exit_code or 1, ""
 
     async def _attach(self, task: RunTask) -> aiohttp.ClientWebSocketResponse:
         """As often as it takes: the command has not begun. Raises Refused, Transient."""
@@ -175,9 +192,6 @@ class Runs:
         pod = self._pod(task)
         if pod is None:
             return f"{task.instance} was deleted"
-        end = state.terminated(pod)
-        if end is not None:  # before anybody let it begin
-            return words.ended(task.instance, end)
         if state.begun(pod):
             return ""
         return await events.explained(self._api, words.of_pod(pod, state.now()), pod)

@@ -192,8 +192,24 @@ class Writer:
             try:
                 return await self._put(versioned)
             except (Conflict, NotFound):
-                known = await self._get(kinds.DEPLOYMENT, name, app)
+                pass
+            except Refused as fault:
+                if fault.kind != "invalid" or known is None:
+                    raise
+                await self._put_containers(versioned)
+            known = await self._get(kinds.DEPLOYMENT, name, app)
         raise Transient(f"the Deployment {name} does not settle")
+
+    async def _put_containers(self, obj: Object) -> None:
+        """Our containers in the place of what is there: a field that was added by hand may not
+        stand beside one of ours (`value` and `valueFrom`). Raises Refused where ours are wrong."""
+        meta, pod = obj["metadata"], obj["spec"]["template"]["spec"]
+        patch = {
+            "metadata": {"resourceVersion": meta["resourceVersion"]},
+            "spec": {"template": {"spec": {"containers": pod["containers"]}}},
+        }
+        with contextlib.suppress(Conflict, NotFound):
+            await self._api.patch(kinds.DEPLOYMENT, meta["name"], meta["namespace"], patch)
 
     async def _get(self, kind: kinds.Kind, name: str, namespace: str) -> views.View | None:
         try:

@@ -1,0 +1,273 @@
+"""What goes wrong on a cluster: rollouts that fail early and in words while the old release serves,
+changes by hand, foreign and dying namespaces, two controllers, an API server that is away."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from deis_bus.contracts.runtime import AppRef, AppSpec, AppStatus, Artifact, Process
+from deis_bus.errors import Refused, Transient
+from deis_bus.jetstream import JetStreamBus, connect
+from deis_bus.routes import AppRoute
+from deis_platform.retry import retry
+from deis_platform.runtime.kubernetes import KubernetesRuntime
+from integration.cluster.node import Node
+from integration.kubernetes.runtime_rig import Cluster, facts_of, running
+from integration.runtime_rig import APPS, Artifacts, slug
+from integration.servers import RunningNats, until
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.server, pytest.mark.timeout(240)]
+
+SECONDS = 120.0
+MB = 1024 * 1024
+
+
+class Rig:
+    """One application of this platform."""
+
+    def __init__(self, node: Node, cluster: Cluster, bus: JetStreamBus, artifact: Artifact) -> None:
+        self.node = node
+        self.cluster = cluster
+        self.bus = bus
+        self.artifact = artifact
+        self.app: AppRef = cluster.app()
+
+    @property
+    def runtime(self) -> KubernetesRuntime:
+        return self.cluster.runtime
+
+    def spec(self, generation: int, release: int, count: int = 1, **web: Any) -> AppSpec:
+        """So many instances of `web`, which answers unless it is told otherwise."""
+        top = {
+            name: web.pop(name) for name in ("artifact", "deploy_timeout_seconds") if name in web
+        }
+        given: dict[str, Any] = {"command": "python3 server", "routable": True} | web
+        spec = AppSpec(
+            app=self.app.app,
+            appuuid=self.app.appuuid,
+            generation=generation,
+            release=release,
+            artifact=self.artifact,
+            environment={"WORKFLOW_RELEASE": f"v{release}"},
+            processes=(Process(type="web", count=count, grace_seconds=1.0, **given),),
+            deploy_timeout_seconds=60.0,
+        )
+        return msgspec.structs.replace(spec, **top)
+
+    async def deployed(self, spec: AppSpec) -> AppStatus:
+        """Applied, and all there is."""
+        await self.runtime.apply(spec)
+        return await self.settled(spec.generation)
+
+    async def settled(self, generation: int) -> AppStatus:
+        """The status once this generation is all there is."""
+
+        def right(status: AppStatus) -> bool:
+            assert not status.failure, status.failure
+            return status.settled and status.generation == generation
+
+        return await self.status(right)
+
+    async def status(self, right: Callable[[AppStatus], bool]) -> AppStatus:
+        """The status once it is as it should be."""
+        async with asyncio.timeout(SECONDS):
+            while not right(found := await self.runtime.status(self.app)):
+                await asyncio.wait({asyncio.ensure_future(asyncio.sleep(0.1))})
+        return found
+
+    def kube(self, *words: str, text: str = "") -> str:
+        """`kubectl` in the application's namespace."""
+        return self.node.kube("-n", self.app.app, *words, text=text)
+
+
+@pytest.fixture
+async def rig(node: Node, nats: RunningNats, stack_image: str) -> AsyncIterator[Rig]:
+    artifacts = Artifacts()
+    async with (
+        artifacts.serving(node.host_address),
+        connect(nats.url, "controller") as bus,
+        running(node, bus, facts_of(stack_image)) as cluster,
+    ):
+        yield Rig(node, cluster, bus, artifacts.add("worker", slug(APPS / "worker")))
+
+
+FAILURES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "memory": (
+        {"command": "python3 -c 'x = bytearray(10**9)'", "memory_bytes": 64 * MB},
+        ("used more memory than its limit (OOMKilled)",),
+    ),
+    "crashes": ({"command": "exit 7"}, ("ended with exit code 7", "in a row")),
+    "never ready": (
+        {"command": "sleep 300", "deploy_timeout_seconds": 6.0},
+        ("not ready in time", "Readiness probe failed"),
+    ),
+    "tags": (
+        {"tags": {"disk": "ssd", "zone": "b"}},
+        ("finds no node: No nodes matched the provided labels: disk=ssd, zone=b",),
+    ),
+    "image": (
+        {"artifact": Artifact(image="REGISTRY/no/such:1"), "command": ""},
+        ("has no image: Err", "no/such:1"),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FAILURES)
+async def test_a_rollout_that_fails_is_told_in_words_while_the_old_release_serves(
+    rig: Rig, what: str
+) -> None:
+    web, expected = FAILURES[what]
+    (old,) = (await rig.deployed(rig.spec(1, 2))).instances
+    spec = rig.spec(2, 3, **web)
+    if image := spec.artifact.image:
+        artifact = Artifact(image=image.replace("REGISTRY", rig.node.registry))
+        spec = msgspec.structs.replace(spec, artifact=artifact, environment={"PORT": "5000"})
+    await rig.runtime.apply(spec)
+    failed = await rig.status(lambda status: bool(status.failure))
+    assert failed.generation == 2
+    for words in expected:
+        assert words in failed.failure, failed.failure
+    assert not failed.serving
+    assert [one.state for one in failed.instances if one.name == old.name] == ["up"]
+    back = await rig.deployed(rig.spec(3, 2))
+    assert [one.name for one in back.instances] == [old.name]
+
+
+async def test_more_than_the_quota_is_told_at_once(rig: Rig, stack_image: str) -> None:
+    facts = msgspec.structs.replace(rig.cluster.facts, quota={"hard": {"pods": "1"}})
+    async with running(rig.node, rig.bus, facts) as cluster:
+        rig.cluster = cluster
+        (old,) = (await rig.deployed(rig.spec(1, 2))).instances
+        await cluster.runtime.apply(rig.spec(2, 3))
+        failed = await rig.status(lambda status: bool(status.failure))
+        assert "exceeded quota" in failed.failure
+        assert [one.name for one in failed.instances] == [old.name]
+        back = await rig.deployed(rig.spec(3, 2))
+        assert [one.name for one in back.instances] == [old.name]
+
+
+async def test_changes_by_hand_come_back_and_what_is_an_operators_stays(rig: Rig) -> None:
+    app = rig.app.app
+    await rig.runtime.claim(rig.app)
+    await rig.runtime.route(AppRoute(app=app, appuuid=rig.app.appuuid, hosts=(app,)))
+    await rig.deployed(rig.spec(1, 2))
+    rig.kube("annotate", "service", app, "team=green")
+    rig.kube("annotate", "deployment", f"{app}-web", "team=green")
+    drifts = (
+        ("scale", "deployment", f"{app}-web", "--replicas=0"),
+        ("set", "env", f"deployment/{app}-web", "WORKFLOW_RELEASE=v9"),
+        ("delete", "service", app),
+        ("delete", "secret", f"{app}-v2-env"),
+        ("delete", "deployment", f"{app}-web", "--cascade=foreground"),
+        ("patch", "service", app, "-p", '{"spec":{"selector":{"type":"x"}}}'),
+    )
+    for drift in drifts:
+        rig.kube(*drift)
+        await rig.status(lambda status: not status.generation)
+        await rig.runtime.route(AppRoute(app=app, appuuid=rig.app.appuuid, hosts=(app,)))
+        await rig.deployed(rig.spec(1, 2))
+        if drift[0] == "scale":
+            meta = rig.node.get("-n", app, "service", app)["metadata"]
+            assert meta["annotations"]["team"] == "green"
+            meta = rig.node.get("-n", app, "deployment", f"{app}-web")["metadata"]
+            assert meta["annotations"]["team"] == "green"
+    service = rig.node.get("-n", app, "service", app)
+    assert service["spec"]["selector"] == {"app": app, "heritage": "deis", "type": "web"}
+    assert service["metadata"]["annotations"]["router.deis.io/domains"] == app
+    deployment = rig.node.get("-n", app, "deployment", f"{app}-web")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (release,) = (one for one in container["env"] if one["name"] == "WORKFLOW_RELEASE")
+    assert "value" not in release
+
+
+async def test_a_foreign_namespace_is_untouched(rig: Rig) -> None:
+    app = rig.app.app
+    rig.node.kube("create", "namespace", app)
+    before = rig.node.get("namespace", app)
+    route = AppRoute(app=app, appuuid=rig.app.appuuid, hosts=(app,))
+    for call in (
+        rig.runtime.claim(rig.app),
+        rig.runtime.apply(rig.spec(1, 2)),
+        rig.runtime.route(route),
+    ):
+        with pytest.raises(Refused) as caught:
+            await call
+        assert (caught.value.code, caught.value.kind) == (409, "foreign")
+        assert app in caught.value.detail
+    await rig.runtime.remove(rig.app)
+    assert rig.node.get("namespace", app) == before
+    assert rig.kube("get", "all,secrets", "-o", "name", "-l", "heritage=deis") == ""
+
+
+async def test_an_app_created_again_while_its_namespace_is_being_deleted_waits(rig: Rig) -> None:
+    app = rig.app.app
+    await rig.runtime.claim(rig.app)
+    rig.kube("create", "configmap", "held")
+    rig.kube("patch", "configmap", "held", "-p", '{"metadata":{"finalizers":["test/held"]}}')
+    removing = asyncio.create_task(rig.runtime.remove(rig.app))
+    again = AppRef(app=app, appuuid=rig.app.appuuid[::-1])
+
+    async def refused() -> bool:
+        try:
+            await rig.runtime.claim(again)
+        except Transient as fault:
+            return "still being deleted" in str(fault)
+        return False
+
+    await until(refused, "the end of the first namespace has begun")
+    rig.kube("patch", "configmap", "held", "-p", '{"metadata":{"finalizers":null}}')
+    await removing
+    await retry(lambda: rig.runtime.claim(again), seconds=SECONDS)
+    meta = rig.node.get("namespace", app)["metadata"]
+    assert meta["annotations"]["deis.io/app-uuid"] == again.appuuid
+
+
+async def test_of_two_controllers_at_once_the_newest_generation_stands(rig: Rig) -> None:
+    async with running(rig.node, rig.bus, rig.cluster.facts) as other:
+
+        async def apply(cluster: Cluster, generation: int) -> None:
+            with contextlib.suppress(Refused, Transient):
+                await cluster.runtime.apply(rig.spec(generation, 2, count=generation % 3))
+
+        for first in range(1, 9, 2):
+            await asyncio.gather(apply(rig.cluster, first), apply(other, first + 1))
+        await retry(lambda: rig.runtime.apply(rig.spec(8, 2, count=2)), seconds=SECONDS)
+        await rig.settled(8)
+        assert (await other.runtime.status(rig.app)).ready == {"web": 2}
+        with pytest.raises(Refused) as caught:
+            await other.runtime.apply(rig.spec(7, 2, count=1))
+        assert caught.value.kind == "stale"
+
+
+async def test_two_platforms_in_one_cluster_leave_each_other_alone(
+    rig: Rig, stack_image: str
+) -> None:
+    await rig.runtime.claim(rig.app)
+    async with running(rig.node, rig.bus, facts_of(stack_image)) as other:
+        assert await other.runtime.held() == ()
+        with pytest.raises(Refused) as caught:
+            await other.runtime.claim(rig.app)
+        assert caught.value.kind == "foreign"
+        await other.runtime.remove(rig.app)
+    assert rig.node.get("namespace", rig.app.app)["status"]["phase"] == "Active"
+
+
+async def test_a_deploy_goes_on_when_the_api_server_is_back(rig: Rig) -> None:
+    (old,) = (await rig.deployed(rig.spec(1, 2))).instances
+    programs = rig.node.programs()
+    await rig.runtime.apply(rig.spec(2, 3))
+    await asyncio.to_thread(programs.end, "kube-apiserver")
+    try:
+        with pytest.raises(Transient):
+            await rig.runtime.apply(rig.spec(3, 4))
+        shown = await rig.runtime.instances(rig.app)
+        assert old.name in {one.name for one in shown}
+    finally:
+        await asyncio.to_thread(programs.start_again, "kube-apiserver")
+    await retry(lambda: rig.runtime.apply(rig.spec(3, 4)), seconds=SECONDS)
+    (new,) = (await rig.settled(3)).instances
+    assert new.release == 4
