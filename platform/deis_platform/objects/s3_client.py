@@ -15,6 +15,7 @@ import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.handlers import add_expect_header
 
 from deis_bus.errors import Transient
 from deis_platform.groups import ObjectsSettings
@@ -84,6 +85,8 @@ async def s3_client(settings: ObjectsSettings, connections: int) -> AsyncIterato
                     config=config,
                 )
             )
+        # Not every server asks for a body, rclone not always: aiohttp would wait for ever.
+        client.meta.events.unregister("before-call.s3", add_expect_header)
         yield client
 
 

@@ -1,6 +1,7 @@
 """What the store in a bucket decides without a server."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,7 +16,14 @@ from hypothesis import strategies as st
 
 from deis_bus.errors import Transient
 from deis_platform.groups import ObjectsSettings
-from deis_platform.objects import NoObject, StoreFull, TooLarge, check_settings, where
+from deis_platform.objects import (
+    NoObject,
+    StoreFull,
+    TooLarge,
+    check_settings,
+    open_objects,
+    where,
+)
 from deis_platform.objects.s3_client import Refusal, mapped
 from deis_platform.objects.s3_parts import PART_BYTES, body_of, parts_of, size_of, to_its_end
 from deis_platform.objects.where import Place, parsed
@@ -23,6 +31,7 @@ from deis_platform.settings import SettingsError, load
 from tests.behaviour.objects import chunks
 
 BUCKET = "s3://deis"
+BODY = b"abc"
 
 
 def refused(code: str, status: int = 400) -> ClientError:
@@ -129,6 +138,43 @@ def test_faults_are_those_of_the_port(fault: Exception, kind: type[Exception], s
     assert type(caught.value) is kind
     assert "hunter2" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+class Rude:
+    """A server that asks for no body and hangs up on the first one, on a connection in use."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                if head.startswith(b"PUT"):
+                    self.bodies.append(await reader.readexactly(len(BODY)))
+                    if len(self.bodies) == 1:
+                        break
+                writer.write(b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 0\r\n\r\n')
+        writer.close()
+
+
+async def test_a_body_comes_whole_though_nobody_asks_for_it_and_the_first_is_lost(
+    tmp_path: Path,
+) -> None:
+    keys, rude = tmp_path / "keys", Rude()
+    keys.write_text("x")
+    async with await asyncio.start_server(rude, "127.0.0.1", 0) as server:
+        settings = ObjectsSettings(
+            url=BUCKET,
+            s3_endpoint=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}",
+            s3_key_file=str(keys),
+            s3_secret_file=str(keys),
+        )
+        async with open_objects(settings, prepare=False) as store, asyncio.timeout(20):
+            await store.head("k")
+            await store.put("k", chunks(BODY))
+    assert rude.bodies == [BODY, BODY]
 
 
 def test_nothing_is_absent_where_nothing_is_named() -> None:
