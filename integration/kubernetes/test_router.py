@@ -3,8 +3,10 @@
 import asyncio
 import secrets
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,13 @@ async def page(node: Node) -> AsyncIterator[Page]:
         yield serving
 
 
+async def of_age(api: Kubernetes, namespace: str, name: str) -> None:
+    """Wait until a Service made now is younger than this one: ages are whole seconds."""
+    made = (await api.get(kinds.SERVICE, name, namespace, view=View)).metadata.creation_timestamp
+    born = datetime.fromisoformat(made).timestamp()
+    await until(lambda: time.time() >= born + 1)
+
+
 async def test_what_a_service_says_is_what_a_request_meets(
     api: Kubernetes, places: Places, router: RouterProcess, page: Page
 ) -> None:
@@ -117,6 +126,7 @@ async def test_nonsense_costs_only_who_says_it(
         await apply(api, service(places.app, "good", domains="good"))
         await apply(api, endpoints(places.app, "good", page))
         await router.shows(host, 200, "one")
+        await of_age(api, places.app, "good")
         await apply(
             api,
             service(
@@ -140,6 +150,7 @@ async def test_nonsense_costs_only_who_says_it(
         await apply(api, service(places.other, "bad", domains="good"))
         await api.delete(kinds.SERVICE, "good", places.app)
         await router.shows(host, 200, "thief")
+        await of_age(api, places.other, "bad")
         await apply(api, service(places.app, "good", domains="good"))
         await until(lambda: f"{host} is held by {places.other}/bad" in router.log.read_text())
         assert await router.get(host) == (200, "thief")
@@ -306,7 +317,7 @@ async def test_replicas_agree(
             one = RouterProcess(folder, node.kubeconfig, places)
             routers.append(await stack.enter_async_context(one.running()))
         await apply(api, service(places.other, "first", domains="blog"))
-        await asyncio.sleep(1.1)  # ages are whole seconds
+        await of_age(api, places.other, "first")
         await apply(api, service(places.app, "blog", domains="blog", tcpTimeout="5s"))
         await apply(api, endpoints(places.other, "first", page))
         for router in routers:
