@@ -14,7 +14,7 @@ from integration.kubernetes.installed import NAMESPACE, Installation
 from integration.kubernetes.platform import ClusterPlatform
 from integration.kubernetes.waiting import until
 from integration.person import Person
-from integration.rest import Rest
+from integration.rest import Reached, Rest
 
 AT_ONCE = 8
 REACH_SECONDS = 5.0
@@ -28,7 +28,7 @@ _LOOKS = re.compile(r"\blooks\W+(\d+)")
 
 
 async def make(
-    platform: ClusterPlatform, person: Person, count: int, seconds: float, names: list[str]
+    platform: Reached, person: Person, count: int, seconds: float, names: list[str]
 ) -> None:
     """Make as many applications as that time allows, `count` at most; their names come to `names`.
 
@@ -41,17 +41,19 @@ async def make(
     async def work(api: Rest) -> None:
         while waiting and time.monotonic() < end:
             names.append(waiting.pop())
-            await _make(api, names[-1], platform.node.base_image)
+            await _make(api, names[-1])
 
     async with Rest(platform, person) as api, asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
             group.create_task(work(api))
 
 
-async def _make(api: Rest, name: str, image: str) -> None:
+async def _make(api: Rest, name: str) -> None:
+    """A build that no pod ever fetches: its Procfile's one type starts without instances."""
     await api.post("/apps", id=name)
-    await api.post(f"/apps/{name}/config", values={"PORT": "5000"})
-    await api.post(f"/apps/{name}/builds", image=image, procfile={"worker": "sleep 1"})
+    build = {"image": f"slugs/{name}", "sha": "0" * 40, "procfile": {"worker": "sleep 1"}}
+    await api.post(f"/apps/{name}/builds", **build)
+    await api.post(f"/apps/{name}/scale", worker=0)
 
 
 def through(log: str, looks: int) -> str:
