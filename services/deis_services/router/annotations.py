@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from deis_services.router import values
-from deis_services.router.policy import REFERRER_POLICIES, Builder, Profile, Structure, Tuning
+from deis_services.router.policy import (
+    NOBODY,
+    REFERRER_POLICIES,
+    Builder,
+    Profile,
+    Structure,
+    Tuning,
+)
 
 T = TypeVar("T")
 
@@ -18,8 +25,6 @@ PREFIX = "router.deis.io/"
 MAX_DOMAINS = 1000
 MAX_NETWORKS = 1000
 MAX_PATHS = 64
-NOBODY = "none"
-"""Stands in an allow-list all of whose entries are wrong: it must not open the door."""
 
 
 class AppSettings(msgspec.Struct, frozen=True, kw_only=True):

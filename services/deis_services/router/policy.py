@@ -6,7 +6,8 @@ else is data.
 
 import msgspec
 
-MB = 1024**2
+NOBODY = "none"
+"""Stands in an allow-list all of whose entries are wrong: it must not open the door."""
 REFERRER_POLICIES = (
     "no-referrer",
     "no-referrer-when-downgrade",

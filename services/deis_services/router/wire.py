@@ -23,6 +23,7 @@ from typing import TypeVar
 import msgspec
 
 from deis_services.router.model import Site
+from deis_services.router.policy import NOBODY
 
 BUCKETS = 12
 """A multiple of the usual instance counts, so that they share the load evenly."""
@@ -100,6 +101,8 @@ def allowed(networks: Iterable[str]) -> tuple[str, list[str]]:
     """
     prefixes, bad = [], []
     for text in networks:
+        if text == NOBODY:
+            continue
         try:
             network = ipaddress.ip_network(text.strip(), strict=False)
         except ValueError:

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 
 from deis_services.router import annotations, policy, values
 from deis_services.router.annotations import (
-    NOBODY,
     PREFIX,
     AppSettings,
     app_settings,
     builder_settings,
     router_settings,
 )
-from deis_services.router.policy import Profile, Structure, Tuning
+from deis_services.router.policy import NOBODY, Profile, Structure, Tuning
 
 APP_KEYS = re.findall(
     r"\S+",

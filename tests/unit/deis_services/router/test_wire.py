@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from deis_services.router.model import Site
+from deis_services.router.policy import NOBODY
 from deis_services.router.wire import PIECE, Line, Piece, Value, allowed, api_line, line, pieces
 
 PLAIN = Site(
@@ -59,6 +60,7 @@ def test_hosts_with_many_instances_are_spread_over_requests() -> None:
 
 def test_a_list_of_bad_networks_lets_nobody_in() -> None:
     assert allowed(("x", "10.0.0.0/99")) == ("", ["x", "10.0.0.0/99"])
+    assert allowed((NOBODY,)) == ("", [])
     assert allowed(("10.0.0.1",))[0] == "4:" + format(0x0A000001, "032b")
     assert allowed(("0.0.0.0/0", "::/0"))[0] == "4: 6:"
 
