@@ -73,6 +73,8 @@ class Way:
         self._server = urlsplit(self._cluster["server"])
         self._open: set[asyncio.StreamWriter] = set()
         self._frozen: set[asyncio.StreamWriter] = set()
+        self.away = False
+        """New connections are cut at once."""
 
     @property
     def _cluster(self) -> dict[str, Any]:
@@ -101,6 +103,9 @@ class Way:
         self._frozen |= self._open
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.away:
+            writer.transport.abort()
+            return
         far_reader, far_writer = await asyncio.open_connection(
             self._server.hostname, self._server.port
         )

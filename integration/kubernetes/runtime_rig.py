@@ -55,19 +55,28 @@ def facts_of(stack_image: str, **more: object) -> Facts:
 @asynccontextmanager
 async def running(node: Node, bus: Bus, facts: Facts) -> AsyncIterator[Cluster]:
     """The runtime until the end of the context."""
+    async with (
+        open_kubernetes(KubernetesSettings(kubeconfig=str(node.kubeconfig))) as api,
+        running_on(api, node, bus, facts) as cluster,
+    ):
+        yield cluster
+
+
+@asynccontextmanager
+async def running_on(api: Kubernetes, node: Node, bus: Bus, facts: Facts) -> AsyncIterator[Cluster]:
+    """The same, on a door that is open already."""
     reports = Reports(bus)
     stop = asyncio.Event()
-    async with open_kubernetes(KubernetesSettings(kubeconfig=str(node.kubeconfig))) as api:
-        runtime = KubernetesRuntime(api, bus, facts, reports, no_port)
-        running = asyncio.create_task(run_parts((*runtime.parts, reports), stop))
-        cluster = Cluster(api, runtime, facts, reports)
-        try:
-            yield cluster
-        finally:
-            for app in cluster.apps:
-                node.kube("delete", "namespace", app.app, "--wait=false", "--ignore-not-found")
-            stop.set()
-            await running
+    runtime = KubernetesRuntime(api, bus, facts, reports, no_port)
+    parts = asyncio.create_task(run_parts((*runtime.parts, reports), stop))
+    cluster = Cluster(api, runtime, facts, reports)
+    try:
+        yield cluster
+    finally:
+        for app in cluster.apps:
+            node.kube("delete", "namespace", app.app, "--wait=false", "--ignore-not-found")
+        stop.set()
+        await parts
 
 
 @contextmanager

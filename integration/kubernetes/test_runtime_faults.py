@@ -4,6 +4,7 @@ changes by hand, foreign and dying namespaces, two controllers, an API server th
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,7 +17,8 @@ from deis_bus.routes import AppRoute
 from deis_platform.retry import retry
 from deis_platform.runtime.kubernetes import KubernetesRuntime
 from integration.cluster.node import Node
-from integration.kubernetes.runtime_rig import Cluster, facts_of, running
+from integration.kubernetes.door_rig import Way
+from integration.kubernetes.runtime_rig import Cluster, facts_of, running, running_on
 from integration.runtime_rig import APPS, Artifacts, slug
 from integration.servers import RunningNats, until
 
@@ -74,10 +76,14 @@ class Rig:
 
     async def status(self, right: Callable[[AppStatus], bool]) -> AppStatus:
         """The status once it is as it should be."""
-        async with asyncio.timeout(SECONDS):
-            while not right(found := await self.runtime.status(self.app)):
-                await asyncio.wait({asyncio.ensure_future(asyncio.sleep(0.1))})
-        return found
+        found: list[AppStatus] = []
+
+        async def reached() -> bool:
+            found[:] = [await self.runtime.status(self.app)]
+            return right(found[0])
+
+        await until(reached, "the status", SECONDS)
+        return found[0]
 
     def kube(self, *words: str, text: str = "") -> str:
         """`kubectl` in the application's namespace."""
@@ -256,18 +262,27 @@ async def test_two_platforms_in_one_cluster_leave_each_other_alone(
     assert rig.node.get("namespace", rig.app.app)["status"]["phase"] == "Active"
 
 
-async def test_a_deploy_goes_on_when_the_api_server_is_back(rig: Rig) -> None:
-    (old,) = (await rig.deployed(rig.spec(1, 2))).instances
-    programs = rig.node.programs()
-    await rig.runtime.apply(rig.spec(2, 3))
-    await asyncio.to_thread(programs.end, "kube-apiserver")
-    try:
+async def test_a_deploy_goes_on_when_the_api_server_is_back(rig: Rig, tmp_path: Path) -> None:
+    way = Way(rig.node.kubeconfig)
+    async with (
+        way.opened(tmp_path) as api,
+        running_on(api, rig.node, rig.bus, rig.cluster.facts) as cluster,
+    ):
+        rig.cluster = cluster
+        (old,) = (await rig.deployed(rig.spec(1, 2))).instances
+        await rig.runtime.apply(rig.spec(2, 3))
+        way.away = True
+        way.cut()
         with pytest.raises(Transient):
             await rig.runtime.apply(rig.spec(3, 4))
         shown = await rig.runtime.instances(rig.app)
         assert old.name in {one.name for one in shown}
-    finally:
-        await asyncio.to_thread(programs.start_again, "kube-apiserver")
-    await retry(lambda: rig.runtime.apply(rig.spec(3, 4)), seconds=SECONDS)
-    (new,) = (await rig.settled(3)).instances
-    assert new.release == 4
+        # Meanwhile the cluster goes on without us.
+        rollout = ("rollout", "status", f"deployment/{rig.app.app}-web", "--timeout=50s")
+        await asyncio.to_thread(rig.kube, *rollout)
+        way.away = False
+        (new,) = (await rig.settled(2)).instances
+        assert new.release == 3
+        await retry(lambda: rig.runtime.apply(rig.spec(3, 4)), seconds=SECONDS)
+        (new,) = (await rig.settled(3)).instances
+        assert new.release == 4
