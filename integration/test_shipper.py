@@ -316,9 +316,10 @@ class TestShipper(OnNats):
         async with shipping(other, node, *pods) as shipper:
             for part in range(1, 4):
                 for logs in all_logs:
-                    logs.write("x")
+                    logs.write(f"{part} {logs.folder.parent.name}")
                 await until(_more(kept, 30 * part - 1), "all lines")
                 await until(lambda: shipper._folders.opened <= 8, "some are closed")
+        assert len(set(kept.lines)) == 30 * 3 == len(kept.lines)
 
     async def test_events_that_were_lost_lose_no_line(
         self, node: Path, logs: ContainerLogs, other: JetStreamBus, kept: Kept

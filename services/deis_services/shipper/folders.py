@@ -151,12 +151,13 @@ class Folders:
             for tail in self.tails.values()
         ]
 
-    def close_idle(self, most: int) -> None:
-        """Close files until at most so many are open; those of containers with nothing to read."""
+    def close_some(self, most: int) -> None:
+        """Close files until at most so many are open, first those with nothing to read."""
         opened = [tail for tail in self.tails.values() if tail.opened]
-        idle = [tail for tail in opened if tail not in self.ready and not tail.waits]
-        for tail in idle[: max(0, len(opened) - most)]:
-            tail.release()
+        if len(opened) > most:
+            opened.sort(key=lambda tail: (tail in self.ready, tail.waits))
+            for tail in opened[: len(opened) - most]:
+                tail.close()
 
     def _happened(self, place: Place, event: Event) -> None:
         if event.mask & inotify.ENDED:

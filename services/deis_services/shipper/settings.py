@@ -23,6 +23,4 @@ class Settings:
         parse=Path,
         help="where it keeps how far it has read; of the node, not of the pod",
     )
-    files: int = env(
-        "DEIS_SHIPPER_FILES", 512, parse=count, help="log files open while nothing is written"
-    )
+    files: int = env("DEIS_SHIPPER_FILES", 512, parse=count, help="log files open at once")

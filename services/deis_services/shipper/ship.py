@@ -44,7 +44,8 @@ class Shipper:
         self._bus = bus
         self._folders = folders
         self._positions = positions
-        self._most_files = most_files
+        self._half = most_files // 2
+        """Of the files that may be open: so many from before, so many in one round."""
         self._woken = asyncio.Event()
         self._unsaved = asyncio.Event()
         self._retry_at = 0.0
@@ -82,6 +83,7 @@ class Shipper:
 
     async def _once(self, stop: asyncio.Event) -> None:
         self._folders.hear()
+        self._folders.close_some(self._half)
         if self._folders.late and asyncio.get_running_loop().time() >= self._retry_at:
             self._retry_at = asyncio.get_running_loop().time() + RETRY_SECONDS
             self._folders.retry()
@@ -97,7 +99,6 @@ class Shipper:
     async def _wait(self, stop: asyncio.Event) -> None:
         """Until something happens; what could not be read or watched is tried again."""
         self._woken.clear()
-        self._folders.close_idle(self._most_files)
         self._folders.events.arm(self._woken.set)
         try:
             late = RETRY_SECONDS if self._folders.late else None
@@ -111,7 +112,8 @@ class Shipper:
         sending = Sending(self._bus)
         arrived = False
         try:
-            while self._folders.ready and sending.bytes < ROUND_BYTES:
+            most = max(1, self._half)
+            while self._folders.ready and sending.bytes < ROUND_BYTES and len(given) < most:
                 tail = next(iter(self._folders.ready))
                 del self._folders.ready[tail]
                 given[tail] = None

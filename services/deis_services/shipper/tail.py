@@ -162,6 +162,11 @@ class Tail:
         self._waited = at
         return self._settle
 
+    def close(self) -> None:
+        """Close the file, unless it can never be opened again."""
+        if self._held is not None and self._held.name:
+            self.release()
+
     def release(self) -> None:
         """Close the file; it is opened again when there is more in it."""
         if self._held is not None:
