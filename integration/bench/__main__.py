@@ -41,8 +41,9 @@ def measured(name: str, limit: float = LIMIT_SECONDS) -> list[dict[str, Any]]:
             env=os.environ | {"PYTHONSAFEPATH": "1", "PYTHONPATH": "."},
         )
         code, out, err = done.returncode, done.stdout.decode(), done.stderr.decode()
-    except subprocess.TimeoutExpired:
-        code, out, err = -1, "", f"not through within {limit:g} s"
+    except subprocess.TimeoutExpired as fault:
+        out = (fault.stdout or b"").decode()
+        code, err = -1, f"not through within {limit:g} s"
     rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     if code:
         print(err[-3000:], file=sys.stderr)

@@ -48,7 +48,7 @@ async def measure(platform: ClusterPlatform, person: Person, app: str, rounds: i
 async def _newest_stages(person: Person) -> dict[str, float]:
     """Seconds of each stage of the newest release."""
     listed = json.loads((await person.types("deis", "releases:list", "-o", "json")).output)
-    newest = max(row["version"] for row in listed["results"])
+    newest = max(row["version"] for row in listed)
     told = await person.types("deis", "releases:info", f"v{newest}", "-o", "json")
     found: dict[str, float] = json.loads(told.output)["stages"]
     return found
