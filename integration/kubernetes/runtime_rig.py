@@ -1,22 +1,31 @@
 """The Kubernetes runtime on the test node, as the controller holds it."""
 
 import asyncio
+import json
 import secrets
+import shutil
+import socket
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
 from deis_bus.contracts.runtime import AppRef
 from deis_bus.ports import Bus
+from deis_platform.embedded.ports import free_port
 from deis_platform.groups import KubernetesSettings
 from deis_platform.kubernetes import Kubernetes, open_kubernetes
 from deis_platform.reports import Reports
 from deis_platform.runner import run_parts
 from deis_platform.runtime.kubernetes import KubernetesRuntime
 from deis_platform.runtime.kubernetes.facts import Facts
+from integration.cluster.commands import run
+from integration.cluster.containers import allow_plain
 from integration.cluster.node import Node
+from integration.kubernetes.waiting import until
 
 
 @dataclass(frozen=True)
@@ -89,3 +98,41 @@ def build_namespace(node: Node) -> Iterator[str]:
         yield name
     finally:
         node.kube("delete", "namespace", name, "--wait=false")
+
+
+@contextmanager
+def private_registry(node: Node, folder: Path, login: str) -> Iterator[str]:
+    """A registry of this machine that asks for `login` (USER:PASSWORD); its host:port."""
+    user, _, password = login.partition(":")
+    where = f"{node.host_address}:{free_port(node.host_address)}"
+    (folder / "users").write_text(run("htpasswd", "-Bbn", user, password).stdout)
+    settings = {
+        "version": "0.1",
+        "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
+        "http": {"addr": where},
+        "auth": {"htpasswd": {"realm": "test", "path": str(folder / "users")}},
+    }
+    (folder / "registry.yml").write_text(json.dumps(settings))
+    allow_plain(node.own, where)
+    program = subprocess.Popen(
+        ["docker-registry", "serve", str(folder / "registry.yml")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: listens(where), "the registry")
+        yield where
+    finally:
+        program.terminate()
+        program.wait()
+        shutil.rmtree(node.own.certs_d / where)
+
+
+def listens(where: str) -> bool:
+    """Whether something answers at host:port."""
+    host, _, port = where.partition(":")
+    try:
+        socket.create_connection((host, int(port)), 1.0).close()
+    except OSError:
+        return False
+    return True

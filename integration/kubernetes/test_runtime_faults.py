@@ -3,6 +3,7 @@ changes by hand, foreign and dying namespaces, two controllers, an API server th
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,16 @@ from deis_bus.jetstream import JetStreamBus, connect
 from deis_bus.routes import AppRoute
 from deis_platform.retry import retry
 from deis_platform.runtime.kubernetes import KubernetesRuntime
+from integration.cluster.image import base_image
 from integration.cluster.node import Node
 from integration.kubernetes.door_rig import Way
-from integration.kubernetes.runtime_rig import Cluster, facts_of, running, running_on
+from integration.kubernetes.runtime_rig import (
+    Cluster,
+    facts_of,
+    private_registry,
+    running,
+    running_on,
+)
 from integration.runtime_rig import APPS, Artifacts, slug
 from integration.servers import RunningNats, until
 
@@ -141,6 +149,27 @@ async def test_a_rollout_that_fails_is_told_in_words_while_the_old_release_serve
     assert [one.state for one in failed.instances if one.name == old.name] == ["up"]
     back = await rig.deployed(rig.spec(3, 2))
     assert [one.name for one in back.instances] == [old.name]
+
+
+async def test_a_private_image_runs_with_the_apps_credentials_alone(
+    rig: Rig, node: Node, tmp_path: Path
+) -> None:
+    command = "exec python3 -m http.server 5000"
+    with private_registry(node, tmp_path, "ann:s3cret") as where:
+        there = dataclasses.replace(node, registry=where)
+        archive = await asyncio.to_thread(base_image, print)
+        image = await asyncio.to_thread(there.push_image, archive, "ann/app:1", "ann:s3cret")
+        spec = rig.spec(1, 2, artifact=Artifact(image=image), command=command)
+        spec = msgspec.structs.replace(spec, environment={"PORT": "5000"})
+        await rig.runtime.apply(spec)
+        failed = await rig.status(lambda status: bool(status.failure))
+        assert "has no image: Err" in failed.failure
+        assert "authori" in failed.failure  # unauthorized, authorization failed
+        login = {"username": "ann", "password": "s3cret"}
+        spec = msgspec.structs.replace(spec, generation=2, release=3, pull_secret=login)
+        await rig.deployed(spec)
+        pods = rig.node.get("-n", rig.app.app, "pods")
+        assert "s3cret" not in str(pods)
 
 
 async def test_more_than_the_quota_is_told_at_once(rig: Rig, stack_image: str) -> None:
