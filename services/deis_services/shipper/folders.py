@@ -58,9 +58,8 @@ class Folders:
             raise FileNotFoundError("the folder of logs cannot be watched")
         for folder in [*self._pods]:
             self._enter_pod(folder)
-        for folder in self._pods.keys() - {place[0] for place in self.tails}:
-            del self._pods[folder]
-            self._gone.discard(folder)
+        for folder in [*self._gone]:
+            self._drop_pod(folder)
         self._saved = {place: kept for place, kept in self._saved.items() if place[0] in self._pods}
 
     def close(self) -> None:

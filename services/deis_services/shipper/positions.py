@@ -5,6 +5,7 @@ read counts as none: everything that still lies there is sent again, and the log
 """
 
 import os
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +47,7 @@ class Positions:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._path = folder / NAME
+        self._lock = threading.Lock()
 
     def load(self) -> list[Saved]:
         """What was saved last; nothing where there is nothing, or nothing that makes sense."""
@@ -60,7 +62,11 @@ class Positions:
         return [saved for saved in whole.containers if _sound(saved)]
 
     def save(self, containers: Iterable[Saved]) -> None:
-        """Write them down; on the disk when it returns. Raises OSError. Blocks."""
+        """Write them down; on the disk when it returns. Raises OSError. Blocks, one at a time."""
+        with self._lock:
+            self._save(containers)
+
+    def _save(self, containers: Iterable[Saved]) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = self._path.with_suffix(".new")
         data = msgspec.json.encode(_Whole(list(containers)))

@@ -49,6 +49,8 @@ class Shipper:
         self._woken = asyncio.Event()
         self._unsaved = asyncio.Event()
         self._retry_at = 0.0
+        self._waiting = False
+        """Whether the last round was refused."""
 
     def known(self, pod: Pod) -> None:
         """A pod of an application on this node."""
@@ -70,8 +72,7 @@ class Shipper:
                 try:
                     await self._once(stop)
                 except Transient as fault:
-                    self.refusals += 1
-                    log.debug("log lines wait in their files", fault=str(fault))
+                    self._refused(fault)
                     await wait_for_stop(stop, next(pauses))
                 else:
                     pauses = delays(ceiling=LONGEST_PAUSE)
@@ -80,6 +81,12 @@ class Shipper:
             await asyncio.wait({saving})
             await self._save()
             self._folders.close()
+
+    def _refused(self, fault: Transient) -> None:
+        self.refusals += 1
+        if not self._waiting:
+            log.warning("log lines wait in their files", fault=str(fault))
+        self._waiting = True
 
     async def _once(self, stop: asyncio.Event) -> None:
         self._folders.hear()
@@ -121,6 +128,8 @@ class Shipper:
                 if portion is not None:
                     self._folders.ready[tail] = None
                     await sending.send(tail.pod, portion)
+                    if not portion.lines:
+                        await asyncio.sleep(0)  # it may be long on its way to some
             await sending.confirm()
             arrived = True
             self._count(sending)
@@ -140,6 +149,9 @@ class Shipper:
         self.bytes += sent.bytes
         self.batches += sent.batches
         self.lag = sent.lag
+        if self._waiting and sent.lines:
+            self._waiting = False
+            log.info("log lines go on")
 
     def _settle(self, given: dict[Tail, None], arrived: bool) -> None:
         for tail in given:

@@ -108,6 +108,7 @@ class Tail:
 
     def positions(self) -> dict[Key, Position]:
         """What is confirmed, oldest file first."""
+        self._measure()
         files = sorted(self._files.values(), key=lambda file: file.named)
         keys = dict.fromkeys(file.key for file in files)
         if self._held is not None and self._held.key not in keys:
@@ -116,7 +117,14 @@ class Tail:
 
     def behind(self) -> int:
         """Bytes that are there and not read."""
+        self._measure()
         return sum(max(0, size - self._position(key).offset) for key, size in self._sizes.items())
+
+    def _measure(self) -> None:
+        """What is read grows meanwhile."""
+        if self._held is not None:
+            size = max(self._held.content.size(), self._sizes.get(self._held.key, 0))
+            self._sizes[self._held.key] = size
 
     def touched(self, name: str) -> None:
         """Something was written to this file."""

@@ -115,6 +115,15 @@ def test_pods_of_before_are_read_without_the_api_server(tmp_path: Path) -> None:
     made.close()
 
 
+def test_a_pod_that_is_known_before_it_begins_may_have_no_folder_yet(tmp_path: Path) -> None:
+    made = Folders(LogFolder(tmp_path))
+    made.known(BLOG)
+    made.open()
+    ContainerLogs(tmp_path).write("one")
+    assert read(made) == ["one"]
+    made.close()
+
+
 def test_a_pod_with_a_strange_name_is_refused(tmp_path: Path, folders: Folders) -> None:
     folders.known(msgspec.structs.replace(BLOG, name="../x"))
     assert (folders._pods, folders.counts.refused) == ({}, 1)
