@@ -38,8 +38,8 @@ class Cluster:
     """Mirrors of our namespaces, and of Services, Deployments, pods and the names of Secrets.
 
     Those of another platform in this cluster may be among them; whose an application is, its
-    namespace says. Each listener hears the namespace of everything that changes, after it was
-    taken in.
+    namespace says. Each listener hears the application of everything that changes, after it was
+    taken in, and nothing of another platform's.
     """
 
     def __init__(self, api: Kubernetes, platform: str) -> None:
@@ -161,7 +161,8 @@ class Cluster:
         def heard(key: str, _old: V | None, new: V | None) -> None:
             namespace, _, name = key.partition("/")
             group.put(namespace, name, new)
-            self._changed(namespace)
+            if self.namespace(namespace) is not None:
+                self._changed(namespace)
 
         return heard
 

@@ -1,13 +1,16 @@
 """Applies on an API server with a store: cut off anywhere, met by drift, by another controller."""
 
+import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 
-from deis_bus.contracts.runtime import AppRef, AppStatus
+from deis_bus.contracts.runtime import AppRef, AppStatus, Restart
 from deis_bus.errors import Refused, Transient
 from deis_bus.routes import AppRoute
 from deis_platform.runtime.kubernetes import KubernetesRuntime, names
+from deis_platform.runtime.port import Observation
 from tests.unit.deis_platform.runtime_kubernetes.conftest import Starts
 from tests.unit.deis_platform.runtime_kubernetes.given import APP, IMAGE, process, spec
 from tests.unit.deis_platform.runtime_kubernetes.server import Server
@@ -340,3 +343,61 @@ async def test_a_name_claimed_just_now_is_not_yet_told(server: Server, controlle
     namespace["metadata"]["creationTimestamp"] = "2999-01-01T00:00:00Z"
     async with controller() as runtime:
         assert await runtime.held() == ()
+
+
+async def test_a_watch_tells_of_its_own_applications_alone(
+    server: Server, controller: Starts
+) -> None:
+    def pod(namespace: str) -> dict[str, Any]:
+        labels = names.labels(namespace, "web", 2)
+        return {"metadata": {"name": "a-pod", "namespace": namespace, "labels": labels}}
+
+    async with controller() as runtime, contextlib.aclosing(runtime.watch()) as watch:
+        assert await anext(watch) == Observation()
+        server.put("namespaces", {"metadata": {"name": "other", "labels": {"heritage": "deis"}}})
+        server.put("pods", pod("other"))
+        await runtime.claim(APP)
+        own = Observation(app=NAME, appuuid=APP.appuuid)
+        assert await anext(watch) == own
+        server.put("pods", pod("other"))
+        server.put("pods", pod(NAME))
+        assert await anext(watch) == own
+        server.drop("namespaces", "", NAME)
+        while (seen := await anext(watch)) == own:
+            pass
+        assert seen == Observation()
+
+
+async def test_a_restart_retires_and_the_retired_go_once_replaced(
+    server: Server, controller: Starts
+) -> None:
+    def pod(name: str, ready: bool) -> dict[str, Any]:
+        status = {"name": "blog-web", "ready": ready, "state": {"running": {}}}
+        return {
+            "metadata": {
+                "name": name,
+                "namespace": NAME,
+                "labels": names.labels(NAME, "web", 2) | {names.TEMPLATE_HASH: "1"},
+            },
+            "status": {"phase": "Running", "containerStatuses": [status]},
+        }
+
+    async with controller() as runtime, contextlib.aclosing(runtime.watch()) as watch:
+        await anext(watch)
+        await runtime.apply(spec(1, 2))
+        server.put("pods", pod("old", True))
+        while not await runtime.instances(APP):
+            await anext(watch)
+        restart = Restart(app=NAME, appuuid=APP.appuuid)
+        restarting = asyncio.create_task(runtime.restart(restart))
+        while names.RETIRING not in server.get("pods", NAME, "old")["metadata"]["labels"]:
+            await anext(watch)
+        assert names.TEMPLATE_HASH not in server.get("pods", NAME, "old")["metadata"]["labels"]
+        server.put("pods", pod("new", False))
+        while len(await runtime.instances(APP)) < 2:
+            await anext(watch)
+        assert server.names("pods", NAME) == ["new", "old"]
+        assert not restarting.done()
+        server.put("pods", pod("new", True))
+        assert [one.name for one in await restarting] == ["new"]
+        assert server.names("pods", NAME) == ["new"]
