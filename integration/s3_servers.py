@@ -207,8 +207,10 @@ async def s3_server(kind: Kind, folder: Path) -> AsyncIterator[RunningS3]:
 
 @asynccontextmanager
 async def _tidied(program: Rclone | SeaweedFS) -> AsyncIterator[None]:
-    yield
-    program.tidy()
+    try:
+        yield
+    finally:
+        program.tidy()
 
 
 def _identity(keys: Keys, *actions: str) -> dict[str, Any]:
