@@ -6,7 +6,7 @@ managed fields, defaults and pods is tested on a real one.
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -45,6 +45,8 @@ class Server:
         """So many writes still succeed; then connections end without an answer."""
         self.refused: dict[str, tuple[int, str]] = {}
         """What is answered to writes of these plurals: status and words."""
+        self.before: dict[int, Callable[[], Awaitable[object]]] = {}
+        """What happens before the write of that place among `writes`."""
         self.url = ""
         self._version = 0
         self._told: list[tuple[int, str, str, Object]] = []
@@ -101,6 +103,8 @@ class Server:
         given = msgspec.json.decode(body) if body else {}
         if request.method == "GET":
             return await self._read(request, plural, namespace, name)
+        if happens := self.before.pop(len(self.writes), None):
+            await happens()
         if self.left is not None:
             if self.left <= 0:
                 if request.transport is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from typing import Any
 
 import pytest
@@ -216,17 +217,33 @@ async def test_an_older_generation_is_refused_also_when_the_newer_one_is_not_who
 async def test_of_two_controllers_the_newer_generation_stands(
     server: Server, controller: Starts
 ) -> None:
+    first = spec(4, 2, process("web"), process("worker"))
+    older = spec(5, 3, process("web", 2), process("worker"))
+    newer = spec(6, 4, process("web", 3))
     async with controller() as old, controller() as new:
-        await old.apply(spec(5, 2, process("web"), process("worker")))
-        await new.status(APP)
-        await new.apply(spec(6, 3, process("web", 3)))
-        # Its mirror has heard nothing of that.
-        with pytest.raises((Refused, Transient)):
-            await old._writer.write(spec(5, 2, process("web"), process("worker")), 0)
-    async with controller() as third:
-        assert await held(third) == 6
-    assert server.get("deployments", NAME, "blog-web")["spec"]["replicas"] == 3
-    assert server.names("deployments", NAME) == ["blog-web"]
+        await old.apply(first)
+        begin = _copy(server.objects)
+        server.writes.clear()
+        await old.apply(older)
+        writes = len(server.writes)
+    for count in range(writes):
+        server.objects, server.writes = _copy(begin), []
+        async with controller() as old, controller() as new:
+            await old.status(APP)
+            await new.status(APP)
+            server.before[count] = functools.partial(new.apply, newer)
+            with contextlib.suppress(Refused, Transient):
+                await old.apply(older)
+        web = server.get("deployments", NAME, "blog-web")
+        assert web["metadata"]["annotations"][names.GENERATION] == "6", count
+        assert web["spec"]["replicas"] == 3, count
+        marked = server.get("namespaces", "", NAME)["metadata"]["annotations"]
+        assert marked[names.GENERATION] == "6", count
+        async with controller() as third:
+            assert await held(third) in (0, 6), count
+            await third.apply(newer)
+            assert await held(third) == 6, count
+        assert server.names("deployments", NAME) == ["blog-web"], count
 
 
 async def test_what_an_old_controller_still_makes_is_taken_away_again(
