@@ -216,6 +216,7 @@ def test_new_addresses_are_asked_directly_until_they_are_ripe() -> None:
 def test_who_loses_an_address_is_written_before_who_gets_it() -> None:
     held = pods()
     put(held, said("old"), said("new"), at("old", "10.0.0.1:80"))
+    held.touched()
     put(held, said("new", maintenance=True))
     put(held, at("new", "10.0.0.1:80"))
     touched = held.touched()
