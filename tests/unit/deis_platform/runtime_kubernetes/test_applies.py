@@ -418,3 +418,28 @@ async def test_a_restart_retires_and_the_retired_go_once_replaced(
         server.put("pods", pod("new", True))
         assert [one.name for one in await restarting] == ["new"]
         assert server.names("pods", NAME) == ["new"]
+
+
+async def test_an_instance_that_is_being_made_shows_its_latest_event(
+    server: Server, controller: Starts
+) -> None:
+    creating = {"name": "blog-web", "state": {"waiting": {"reason": "ContainerCreating"}}}
+    labels = names.labels(NAME, "web", 2)
+    async with controller() as runtime:
+        await runtime.apply(spec(1, 2))
+        server.put(
+            "pods",
+            {
+                "metadata": {"name": "a-pod", "namespace": NAME, "labels": labels},
+                "status": {"phase": "Pending", "containerStatuses": [creating]},
+            },
+        )
+    async with controller() as runtime:
+        (shown,) = await runtime.instances(APP)
+        assert shown.state == "creating"
+        for number, reason in enumerate(("Scheduled", "Pulling")):
+            meta = {"name": f"a-pod.{number}", "namespace": NAME}
+            seen = {"reason": reason, "lastTimestamp": f"2026-01-01T00:00:0{number}Z"}
+            server.put("events", {"metadata": meta, "involvedObject": {"name": "a-pod"}, **seen})
+        (shown,) = await runtime.instances(APP)
+        assert shown.state == "Pulling"
