@@ -16,7 +16,7 @@ from integration.kubernetes.waiting import until
 from integration.person import Person
 from integration.rest import Reached, Rest
 
-AT_ONCE = 8
+AT_ONCE = 24
 REACH_SECONDS = 5.0
 QUIET_SECONDS = 10.0
 """After a start, before memory and writes are looked at."""
