@@ -101,19 +101,23 @@ class Scenario:
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._subscribe(self._live))
             try:
-                await self.create()
-                await self.first_push()
-                await self.scale()
-                await self.logs()
-                await self.configure()
-                await self.run_command()
-                await self.second_push()
-                await self.roll_back()
+                await self.work()
                 await self.hears(5)
             finally:
                 listening.cancel()
         await self.replays(5)
         await self.destroy()
+
+    async def work(self) -> None:
+        """From a repository to its fifth release."""
+        await self.create()
+        await self.first_push()
+        await self.scale()
+        await self.logs()
+        await self.configure()
+        await self.run_command()
+        await self.second_push()
+        await self.roll_back()
 
     async def register(self) -> None:
         """An account and an SSH key."""
