@@ -59,6 +59,7 @@ async def _services(api: Kubernetes, page: Page, count: int) -> AsyncIterator[No
             await api.create(service(NAMESPACE, name, domains=name))
             await api.create(endpoints(NAMESPACE, name, page))
 
+    await _gone(api)  # of a run that was cut off
     await api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     try:
         async with asyncio.TaskGroup() as group:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from typing import Any
 
 import psutil
 
@@ -106,10 +107,9 @@ def _scale(installation: Installation, name: str, replicas: int) -> None:
     until(so_many, f"{replicas} pods of {name}", GIVE_UP_SECONDS)
 
 
-def _ready(pod: dict[str, object]) -> bool:
-    status = pod["status"]
-    assert isinstance(status, dict)
-    return all(one["ready"] for one in status.get("containerStatuses", [{"ready": False}]))
+def _ready(pod: dict[str, Any]) -> bool:
+    containers = pod["status"].get("containerStatuses", ())
+    return bool(containers) and all(one["ready"] for one in containers)
 
 
 def _log_of_resync(installation: Installation, apps: int) -> str:
