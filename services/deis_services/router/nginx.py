@@ -36,6 +36,10 @@ class NginxFailed(Exception):
     """nginx did not start, refused its configuration or did not take it over."""
 
 
+class NginxSlow(NginxFailed):
+    """It did not tell in time, which says nothing of the configuration."""
+
+
 def worker_user() -> str:
     """`nobody` and its group when we are root, else nothing: workers run as we do."""
     if os.geteuid() != 0:
@@ -104,7 +108,7 @@ class Nginx:
         self.layout = wanted
 
     async def check(self, layout: Layout) -> None:
-        """Whether nginx would take it. Raises NginxFailed with nginx' words."""
+        """Whether nginx would take it. Raises NginxFailed with nginx' words, NginxSlow."""
         self._put(configuration(layout, "check", open_for_requests=True))
         await self._test("nginx.new")
 
@@ -165,7 +169,7 @@ class Nginx:
         except TimeoutError as fault:
             tester.kill()
             await tester.wait()
-            raise NginxFailed("nginx -t did not end") from fault
+            raise NginxSlow("nginx -t did not end") from fault
         if tester.returncode != 0:
             raise NginxFailed(errors.decode(errors="replace").strip()[-2000:])
 

@@ -9,7 +9,7 @@ import structlog
 from deis_platform.races import unless
 from deis_services.router.admin import AdminFailed
 from deis_services.router.live import LiveTable
-from deis_services.router.nginx import Nginx, NginxFailed
+from deis_services.router.nginx import Nginx, NginxFailed, NginxSlow
 from deis_services.router.render import Layout, covers, steps
 
 log = structlog.get_logger(__name__)
@@ -104,7 +104,9 @@ class Server:
 
     async def _keep_in_shape(self) -> None:
         """Have nginx take over another configuration when one is wanted; bursts go together.
-        Raises NginxFailed."""
+
+        Where that fails nginx goes on with the one it has, and is asked again.
+        """
         while True:
             await self._live.reshaped.wait()
             await asyncio.sleep(BURST_SECONDS)
@@ -112,31 +114,43 @@ class Server:
             wanted = self._live.layout(self._base)
             if covers(self.nginx.layout, wanted) or wanted == self._refused:
                 continue
-            fitting = await self._fitting(wanted)
-            if not covers(self.nginx.layout, fitting):
-                await self.nginx.open(fitting)
-                log.info("configuration of nginx changed", profiles=len(fitting.profiles))
-            self._live.know_profiles(fitting.profiles)
+            try:
+                await self._reshape(wanted)
+            except (NginxFailed, OSError) as fault:
+                log.warning("nginx keeps its configuration", fault=str(fault))
+                self._live.reshaped.set()
             await asyncio.sleep(RELOAD_SECONDS)
+
+    async def _reshape(self, wanted: Layout) -> None:
+        """Raises NginxFailed, OSError."""
+        fitting = await self._fitting(wanted)
+        if not covers(self.nginx.layout, fitting):
+            await self.nginx.open(fitting)
+            log.info("configuration of nginx changed", profiles=len(fitting.profiles))
+        self._live.know_profiles(fitting.profiles)
 
     async def _fitting(self, wanted: Layout) -> Layout:
         """What nginx takes of a layout: a setting that it refuses is told and left out. Raises
-        NginxFailed where it takes not even what it has."""
+        NginxSlow, OSError."""
         if wanted == self._base:
             return wanted
         try:
             await self.nginx.check(wanted)
+        except NginxSlow:
+            raise
         except NginxFailed as fault:
             log.warning("nginx refuses its configuration", fault=str(fault))
         else:
             return wanted
-        self._refused = wanted
         held = self._base
         for name, step in steps(held, wanted):
             try:
                 await self.nginx.check(step(held))
+            except NginxSlow:
+                raise
             except NginxFailed as fault:
                 log.warning("setting left out", setting=name, fault=str(fault))
             else:
                 held = step(held)
+        self._refused = wanted
         return held
