@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from deis_bus.clock import new_id
-from deis_bus.contracts.runtime import AppRef, Artifact, RunTask
+from deis_bus.contracts.runtime import AppRef, AppSpec, Artifact, Process, RunTask
 from deis_bus.errors import Refused
 from deis_bus.events.processes import RunEnded
 from deis_bus.jetstream import connect
@@ -162,6 +163,33 @@ async def test_a_terminal_has_its_size_and_is_resized_and_interrupted(rig: Rig) 
     lines = heard.out.replace(b"^C", b"").split()
     assert lines == [b"20", b"70", b"ready", b"50", b"100", b"stop"]
     assert heard.code == 9
+
+
+async def test_a_deploy_meanwhile_leaves_a_command_alone(rig: Rig) -> None:
+    def spec(generation: int) -> AppSpec:
+        process = Process(type="web", count=1, command="python3 server", grace_seconds=1.0)
+        return AppSpec(
+            app=rig.app.app,
+            appuuid=rig.app.appuuid,
+            generation=generation,
+            release=generation + 2,
+            artifact=rig.artifact,
+            environment={},
+            processes=(process,),
+        )
+
+    async def settled(generation: int) -> bool:
+        status = await rig.cluster.runtime.status(rig.app)
+        assert not status.failure, status.failure
+        return status.settled and status.generation == generation
+
+    async with rig.running("read x; echo got $x") as stream:
+        for generation in (1, 2):
+            await rig.cluster.runtime.apply(spec(generation))
+            await until(functools.partial(settled, generation), "the deploy", SECONDS)
+        await stream.send(b"it\n", 0)
+        heard = await heard_of(stream)
+    assert (heard.out, heard.code) == (b"got it\n", 0)
 
 
 @pytest.mark.parametrize("how", ["cancel", "signal"])

@@ -122,6 +122,8 @@ class BuildOutput:
             return
         begin = state.started(found) or state.now()
         await asyncio.sleep(max(0.0, limit - (state.now() - begin).total_seconds()))
+        if self._pods.over(pod):  # in time: only its log is still being read
+            await asyncio.Event().wait()
         with contextlib.suppress(BusError):
             await retry(lambda: self._cut(pod, build_pods.too_late(limit)), seconds=LOST_SECONDS)
         await asyncio.sleep(LOST_SECONDS)
