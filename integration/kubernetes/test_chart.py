@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from integration.cluster.errors import ClusterError
 from integration.kubernetes.installed import CHART, HOUSE, NAMESPACE, Installation
 from integration.kubernetes.platform import ClusterPlatform
 from integration.kubernetes.waiting import until
@@ -77,6 +78,20 @@ def restarts(it: Installation) -> dict[str, int]:
 
 def test_the_api_asks_who_we_are(platform: ClusterPlatform) -> None:
     until(lambda: status(platform.address, "/v2/", platform.host("deis")) == 401, "an answer", 60)
+
+
+def test_the_doctor_finds_nothing(it: Installation) -> None:
+    def said() -> str:
+        pod = ("--namespace", NAMESPACE, "deploy/deis-controller")
+        return it.node.kube("exec", *pod, "--", "deis-platform", "doctor")
+
+    def well() -> bool:
+        try:
+            return said() == "Everything is as it should be.\n"
+        except ClusterError:
+            return False
+
+    until(well, "nothing to say for the doctor", 60)
 
 
 def test_helm_test_says_what_it_looked_at(it: Installation) -> None:

@@ -410,6 +410,11 @@ volumeClaimTemplates:
 {{- toYaml (concat $closed .Values.builds.egress.deny | uniq) }}
 {{- end }}
 
+{{- /* What should run here. */}}
+{{- define "workflow.components" -}}
+gateway,controller,builder,router,logger,manager,shipper
+{{- end }}
+
 {{- define "workflow.natsProbe" -}}
 {{- $program := `import socket, sys
 with socket.create_connection(("127.0.0.1", 8222), 4) as link:

@@ -20,7 +20,7 @@ from deis_platform.buses import open_bus
 from deis_platform.database import Database, open_database
 from deis_platform.embedded.errors import ServerFailed
 from deis_platform.embedded.ports import check_free
-from deis_platform.groups import ObjectsSettings
+from deis_platform.groups import KubernetesSettings, ObjectsSettings, RuntimeSettings
 from deis_platform.migrations import SchemaError, check
 from deis_platform.migrations import found as migrations
 from deis_platform.objects import NoObject, open_objects
@@ -61,9 +61,11 @@ async def collect(found: Reach, free: FreeBytes = free_bytes) -> Evidence:
         running=bool(found.ready),
         starting=not found.ready and folder.in_use(found.data),
         pid=_pid(found),
-        missing_tools=tuple(
-            (tool, package) for tool, package in TOOLS.items() if shutil.which(tool) is None
-        ),
+        namespace=_namespace(found),
+        # In a pod each image has what its own services need.
+        missing_tools=()
+        if _namespace(found)
+        else tuple((tool, package) for tool, package in TOOLS.items() if not shutil.which(tool)),
         free_bytes=free(existing),
         min_free_bytes=_min_free_bytes(found),
         taken=() if found.ready or not local else await asyncio.to_thread(_taken, found),
@@ -73,6 +75,13 @@ async def collect(found: Reach, free: FreeBytes = free_bytes) -> Evidence:
     parts = await asyncio.gather(_of_bus(found), _of_database(found), _of_objects(found))
     changes = {name: value for part in parts for name, value in part.items()}
     return msgspec.structs.replace(evidence, **changes)
+
+
+def _namespace(found: Reach) -> str:
+    """Of the platform on Kubernetes. Raises SettingsError."""
+    if load(RuntimeSettings, found.environ).kind != "kubernetes":
+        return ""
+    return load(KubernetesSettings, found.environ).namespace
 
 
 def _min_free_bytes(found: Reach) -> int:

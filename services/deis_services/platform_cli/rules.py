@@ -30,6 +30,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Of the installed program."""
     local: bool = True
     """Whether a platform of this machine is looked at, not only outside servers."""
+    namespace: str = ""
+    """Of the platform on Kubernetes; empty on one machine."""
     running: bool = False
     starting: bool = False
     """The data folder is in use, but the platform has not said that it answers."""
@@ -191,7 +193,7 @@ def missing_components(found: Evidence) -> Iterable[Finding]:
                 component=name,
                 problem="it is missing",
                 evidence=f"no {name} answers on the bus at {found.nats_url}",
-                command=_log(found, f"grep -w {name}"),
+                command=_pods(found, name) or _log(found, f"grep -w {name}"),
             )
 
 
@@ -204,7 +206,7 @@ def old_components(found: Evidence) -> Iterable[Finding]:
                 component=component.name,
                 problem=f"version {component.version} runs, {found.version} is installed",
                 evidence=f"instance {component.id}, process {pid or '?'} on {host}",
-                command=_restart(found, pid),
+                command=_pods(found, component.name) or _restart(found, pid),
             )
 
 
@@ -223,6 +225,18 @@ def dead_letters(found: Evidence) -> Iterable[Finding]:
 
 def _platform(found: Evidence, *words: str) -> str:
     return shlex.join(["deis-platform", *words, "--data", found.data])
+
+
+DEPLOYED = {"manager": "workflow-manager", "shipper": "log-shipper"}
+"""Components whose pods have another name."""
+
+
+def _pods(found: Evidence, component: str) -> str:
+    """What shows a component's pods and why they are as they are; empty on one machine."""
+    app = f"app=deis-{DEPLOYED.get(component, component)}"
+    return found.namespace and shlex.join(
+        ["kubectl", "--namespace", found.namespace, "describe", "pods", "--selector", app]
+    )
 
 
 def _log(found: Evidence, program: str) -> str:

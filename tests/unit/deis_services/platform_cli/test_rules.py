@@ -124,6 +124,17 @@ def test_pending_migrations_and_a_newer_schema() -> None:
     assert one(schema="the database has schema 9").evidence == "the database has schema 9"
 
 
+@pytest.mark.parametrize(
+    ("name", "app"), [("router", "deis-router"), ("shipper", "deis-log-shipper")]
+)
+def test_on_kubernetes_one_looks_at_pods(name: str, app: str) -> None:
+    finding = one(namespace="deis", components=(), expected=(name,))
+    assert finding.command == f"kubectl --namespace deis describe pods --selector app={app}"
+    old = Component(name=name, id="x", version="1.0.0")
+    finding = one(namespace="deis", components=(old,), expected=(name,))
+    assert finding.command == f"kubectl --namespace deis describe pods --selector app={app}"
+
+
 def test_a_missing_component() -> None:
     finding = one(components=HEALTHY["components"][:1])
     assert (finding.component, finding.problem) == ("router", "it is missing")
