@@ -3,6 +3,7 @@
 
 import asyncio
 import itertools
+import os
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from multidict import CIMultiDict
 from deis_bus.routes import Upstreams
 from deis_platform.embedded.ports import free_port
 from deis_services.router.annotations import PREFIX, router_settings
+from deis_services.router.live import RIPE_SECONDS
 from deis_services.router.model import BUILDER_KEY, PLATFORM_KEY, TUNING_KEY, Route
 from deis_services.router.policy import Builder, Profile
 from integration.router_rig import (
@@ -411,27 +413,42 @@ async def test_git_goes_to_the_builder(tmp_path: Path) -> None:
         writer.close()
 
 
-async def test_no_request_fails_while_pods_are_replaced(rig: Rig) -> None:
+async def replacing(rig: Rig, rounds: int, ripe: int = 0) -> None:
+    """Replace one of three pods after the other while requests flow. Every `ripe` rounds the new
+    one is asked by way of its group before it goes, and the router gets another setting."""
     port = int(rig.plan.layout.http.rpartition(":")[2])
-    current = [pod("0"), pod("1"), pod("2")]
+    current = [pod(str(number)) for number in range(3)]
     for one in current:
         await one.__aenter__()
     await rig.put(route("blog"), up("blog", *current))
     async with traffic(port, "blog.localhost") as seen:
-        for number in range(3, 15):
+        for number in range(3, 3 + rounds):
             fresh = pod(str(number))
             await fresh.__aenter__()
             old, current = current[0], [*current[1:], fresh]
             await rig.put(up("blog", *current))
+            if ripe and number % ripe == 0:
+                await asyncio.sleep(RIPE_SECONDS + 1)
+                await tune(rig, alone=False, bodySize=f"{number}m")
             await seen.some_more(20)
             await old.__aexit__(None, None, None)
             await seen.some_more(20)
     for one in current:
         await one.__aexit__(None, None, None)
     assert seen.failures == []
-    assert seen.answered > 400
+    assert seen.answered > 30 * rounds
     # A new pod is not looked for where nginx cannot know it yet: the log would be full of it.
     assert "no live upstreams" not in (rig.plan.folder / "error.log").read_text()
+
+
+async def test_no_request_fails_while_pods_are_replaced(rig: Rig) -> None:
+    await replacing(rig, 12)
+
+
+@pytest.mark.soak
+async def test_soak_no_request_fails_while_pods_are_replaced(tmp_path: Path) -> None:
+    async with running(pods_plan(tmp_path / "router", workers=2)) as rig:
+        await replacing(rig, int(os.environ.get("DEIS_SOAK_ROUNDS", "50")), ripe=4)
 
 
 async def test_no_request_fails_while_nginx_takes_over_other_settings(rig: Rig) -> None:
