@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 import socket
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from deis_bus.errors import Refused, Transient
 from deis_platform.kubernetes.access import Access
 from deis_platform.kubernetes.faults import Busy, Unauthorized, fault_of
 from deis_platform.kubernetes.tokens import Credential, Unreadable
+from deis_platform.retry import delays
 
 R = TypeVar("R")
 Headers = dict[str, str]
@@ -167,29 +169,50 @@ class Transport:
 
 @contextlib.asynccontextmanager
 async def open_transport(way: Access) -> AsyncIterator[Transport]:
-    """Both sessions; nothing is asked yet."""
+    """Both sessions; nothing is asked yet. At the end every connection is closed."""
     limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-    async with (
-        aiohttp.ClientSession(connector=_connector(CALLS), timeout=limits) as calls,
-        aiohttp.ClientSession(
-            connector=_connector(STREAMS), timeout=limits, read_bufsize=STREAM_BUFFER
-        ) as streams,
-    ):
-        yield Transport(calls, streams, way)
+    sockets = _Sockets()
+    try:
+        async with (
+            aiohttp.ClientSession(connector=sockets.connector(CALLS), timeout=limits) as calls,
+            aiohttp.ClientSession(
+                connector=sockets.connector(STREAMS), timeout=limits, read_bufsize=STREAM_BUFFER
+            ) as streams,
+        ):
+            yield Transport(calls, streams, way)
+    finally:
+        await sockets.closed()
 
 
-def _connector(limit: int) -> aiohttp.TCPConnector:
-    return aiohttp.TCPConnector(limit=limit, keepalive_timeout=30, socket_factory=_socket)
+class _Sockets:
+    """The connections there are. A session that is closed does not wait for those that it has
+    let go: TLS says goodbye on them a moment longer."""
 
+    def __init__(self) -> None:
+        self._made: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
-def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
-        if hasattr(socket, name):  # not every system has each
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return made
+    def connector(self, limit: int) -> aiohttp.TCPConnector:
+        """For so many at once."""
+        return aiohttp.TCPConnector(limit=limit, keepalive_timeout=30, socket_factory=self._socket)
+
+    async def closed(self) -> None:
+        """Wait for their end, bounded."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                for pause in delays(0.005, ceiling=0.1):
+                    if all(made.fileno() < 0 for made in self._made):
+                        return
+                    await asyncio.sleep(pause)
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):  # not every system has each
+                made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        self._made.add(made)
+        return made
 
 
 async def _patiently(
