@@ -21,6 +21,7 @@ from deis_platform.groups import DatabaseSettings
 from deis_platform.metrics import Metrics
 from deis_platform.objects import ObjectStore, open_objects
 from deis_platform.runner import run_parts
+from deis_platform.runtime.choose import OpenedBuilds
 from deis_platform.runtime.memory import MemoryRuntime
 from deis_platform.settings import load
 from deis_services.builder.service import Parts
@@ -108,7 +109,8 @@ class BuilderRig:
         async with connect(nats.url, "builder") as bus:
             store = objects or self.objects
             settings = self.settings(**changes)
-            parts = Parts(settings, bus, store, self.runtime, os.environ["PATH"])
+            builds = OpenedBuilds(self.runtime)
+            parts = Parts(settings, bus, store, builds, os.environ["PATH"])
             running = asyncio.create_task(run_parts(parts.all, stop, 8.0))
             try:
                 await asyncio.wait_for(parts.ssh.listening.wait(), 10)

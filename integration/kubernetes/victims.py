@@ -61,7 +61,17 @@ def ready(node: Node) -> bool:
 def rows(platform: ClusterPlatform, query: str) -> list[dict[str, object]]:
     """What the platform's database says."""
     text = f"SELECT coalesce(json_agg(q), '[]') FROM ({query}) q"
-    words = ("exec", "deis-database-0", "-c", "deis-database", "--", "psql", "-At", "-U", "deis")
+    words = (
+        "exec",
+        "deis-database-0",
+        "-c",
+        "deis-database",
+        "--",
+        "psql",
+        "-At",
+        "-U",
+        "postgres",
+    )
     printed = platform.node.kube("--namespace", NAMESPACE, *words, "-d", "deis", "-c", text)
     found: list[dict[str, object]] = json.loads(printed)
     return found

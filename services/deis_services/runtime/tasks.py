@@ -18,12 +18,12 @@ from deis_bus.contracts.runtime import BuildJoin, BuildRun, Instance, RunTask
 from deis_bus.errors import BusError, Refused, Transient
 from deis_bus.events.processes import RunEnded
 from deis_bus.ports import Bus, ByteStream
+from deis_platform.build_environment import passed, told
 from deis_platform.embedded.keeper import Keeper
 from deis_platform.loglines import LogShipper
 from deis_platform.logs import get_logger
 from deis_platform.races import unless
 from deis_platform.reports import Reports
-from deis_platform.build_environment import passed, told
 from deis_services.runtime.relay import Bounds, End, Relay
 from deis_services.runtime.spawn import CannotStart, Command, NotNow, spawn
 from deis_services.runtime.spool import Spool
