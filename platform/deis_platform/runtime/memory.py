@@ -118,8 +118,7 @@ class MemoryRuntime:
         self._nudge(Observation())
 
     async def claim(self, app: AppRef) -> None:
-        """Refused 409 `foreign` for a name in `foreign`."""
-        self._check()
+        """Refused 409 `foreign` for a name in `foreign`; it needs nobody, as on one machine."""
         if app.app in self.foreign:
             raise Refused(409, f"{app.app} is the name of something else", "foreign")
 
