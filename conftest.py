@@ -36,7 +36,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    items[:] = spread(items)
+    if hasattr(config, "workerinput"):  # one of several workers
+        items[:] = spread(items)
 
 
 def spread(items: list[pytest.Item]) -> list[pytest.Item]:
