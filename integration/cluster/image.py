@@ -20,7 +20,6 @@ from integration.cluster.oci import write_archive
 FORMAT = "2"
 """Changes with what `write_archive` makes of it."""
 SUITE = "bookworm"
-MIRROR = "http://deb.debian.org/debian"
 INCLUDED = ("bash", "ca-certificates", "python3")
 """python3-minimal lacks most of the library."""
 LEFT_OUT = (
@@ -41,7 +40,7 @@ _TAR_SECONDS = 300.0
 
 def base_image(say: Callable[[str], None]) -> Path:
     """The archive of BASE_IMAGE; made when it is not in the cache. Needs root."""
-    asked = " ".join((FORMAT, SUITE, MIRROR, *INCLUDED, *LEFT_OUT))
+    asked = " ".join((FORMAT, SUITE, *INCLUDED, *LEFT_OUT))
     archive = cache() / f"debian-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.tar"
     with locked(cache() / "image.lock"):
         if not archive.exists():
@@ -55,7 +54,7 @@ def _make_base(archive: Path) -> None:
         root, layer = Path(name) / "root", Path(name) / "layer.tar"
         options = ["--variant=minbase", f"--include={','.join(INCLUDED)}"]
         try:
-            run("debootstrap", *options, SUITE, root, MIRROR, seconds=_BOOTSTRAP_SECONDS)
+            run("debootstrap", *options, SUITE, root, seconds=_BOOTSTRAP_SECONDS)
         finally:
             unmount(root)  # it mounts /proc there, and may have been stopped
         left_out = [f"--exclude=./{pattern}" for pattern in LEFT_OUT]
