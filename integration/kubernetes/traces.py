@@ -10,6 +10,7 @@ from integration.cluster.binaries import programs
 from integration.cluster.commands import run
 from integration.cluster.kubelet import hierarchies
 from integration.cluster.layout import CGROUP, Layout
+from integration.cluster.state import started
 
 LISTED = (*machine.FOLDERS, "/run/netns", "/usr/libexec/kubernetes", "/etc/cni", "/opt/cni")
 
@@ -61,6 +62,9 @@ def processes(layout: Layout) -> list[str]:
     for process in psutil.process_iter(["exe", "cmdline"]):
         exe, words = process.info["exe"] or "", process.info["cmdline"] or []
         ours = exe.startswith(kept) and "/kubectl" not in exe and "/helm" not in exe
+        # What has ended and waits for its parent is known here by what it was: psutil keeps that.
+        if started(process.pid) is None:
+            continue
         if ours or any(str(layout.folder) in word for word in words):
             found.append(f"{process.pid} {exe}")
     return found
