@@ -15,7 +15,7 @@ from integration.kubernetes.pods import apply, wait_ready
 from integration.kubernetes.test_chart import status
 from integration.kubernetes.waiting import until
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.full, pytest.mark.kubernetes, pytest.mark.timeout(1200)]
 
 NATS = (
     "deis-platform nats-configuration --passwords /users --tls /tls --store /tmp/store"

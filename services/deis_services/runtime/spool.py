@@ -33,6 +33,11 @@ class Spool:
         await self._given_up.wait()
         yield Frame("cancel")
 
+    def expect(self) -> None:
+        """Another listener is on its way: the present one no longer counts, nor does its end."""
+        self._listener = None
+        self._more.set()
+
     def finish(self, end: End) -> None:
         """Nothing more comes."""
         self._end = end

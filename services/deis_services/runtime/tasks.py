@@ -182,6 +182,7 @@ class Tasks:
             del self._spools[build]
 
     def _play(self, spool: Spool, stream_id: str, heard: int) -> None:
+        spool.expect()
         player = asyncio.create_task(self._played(spool, stream_id, heard), name="build output")
         self._players.add(player)
         player.add_done_callback(self._players.discard)
