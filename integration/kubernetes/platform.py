@@ -16,8 +16,7 @@ from integration.platform_up import SUBSCRIBER
 
 WITH_HOSTS = Path(__file__).with_name("with_hosts.py")
 NAMES = ("deis", "deis-builder")
-APPS = ("amber-otter", "sample-app", "kite", "lark", "wren", "crow")
-"""Names of applications that tests look up as a person would."""
+"""What the client looks up; a page is asked for at the router's address."""
 CONTROLLER = "deployment/deis-controller"
 BUS_CA = "/var/run/secrets/deis/nats-ca/ca.crt"
 
@@ -83,7 +82,7 @@ class ClusterPlatform:
     def person(self, home: Path, **more: Any) -> Person:
         """Somebody who finds the platform's names in the DNS, which here is a hosts file."""
         hosts = self.folder / "hosts"
-        names = " ".join(f"{name}.{DOMAIN}" for name in (*NAMES, *APPS))
+        names = " ".join(f"{name}.{DOMAIN}" for name in NAMES)
         hosts.write_text(f"127.0.0.1 localhost\n{self.address} {names}\n")
         return Person(
             home,

@@ -1,7 +1,6 @@
 """What tests kill on the cluster, by name; each comes back by itself."""
 
 import json
-from collections.abc import Callable
 
 from integration.cluster.node import Node
 from integration.kubernetes.installed import NAMESPACE
@@ -19,17 +18,11 @@ POD_VICTIMS = (
     "deis-database",
 )
 BUILD_POD = "build pod"
-API_SERVER = "kube-apiserver"
 BUILDS = "deis-builds"
 
 
 async def kill(platform: ClusterPlatform, name: str) -> None:
-    """SIGKILL: a pod without any grace, or a program of the node, which is started again."""
-    if name == API_SERVER:
-        programs = platform.node.programs()
-        programs.end(API_SERVER)
-        programs.start_again(API_SERVER)
-        return
+    """SIGKILL: a pod without any grace."""
     namespace, selector = (
         (BUILDS, "heritage=deis") if name == BUILD_POD else (NAMESPACE, f"app={name}")
     )
@@ -75,15 +68,3 @@ def rows(platform: ClusterPlatform, query: str) -> list[dict[str, object]]:
     printed = platform.node.kube("--namespace", NAMESPACE, *words, "-d", "deis", "-c", text)
     found: list[dict[str, object]] = json.loads(printed)
     return found
-
-
-def quietly(condition: Callable[[], bool]) -> Callable[[], bool]:
-    """The condition; False while the cluster does not answer."""
-
-    def asked() -> bool:
-        try:
-            return condition()
-        except Exception:  # noqa: BLE001 - whatever is away just now
-            return False
-
-    return asked

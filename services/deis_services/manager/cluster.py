@@ -14,6 +14,7 @@ from deis_platform.kubernetes.kinds import Kind
 from deis_platform.logs import get_logger
 from deis_platform.races import unless
 from deis_platform.runner import Part
+from deis_platform.runtime.kubernetes.views import PodStatus
 from deis_services.manager import model
 from deis_services.manager.feed import Feed
 from deis_services.manager.model import PodState, Told, Workload
@@ -55,28 +56,8 @@ class _Workload(View, frozen=True):
     status: _Status = _Status()
 
 
-class _End(msgspec.Struct, frozen=True, rename="camel"):
-    reason: str = ""
-    exit_code: int = 0
-
-
-class _State(msgspec.Struct, frozen=True):
-    waiting: _End | None = None
-    terminated: _End | None = None
-
-
-class _ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
-    restart_count: int = 0
-    state: _State = _State()
-    last_state: _State = _State()
-
-
-class _PodStatus(msgspec.Struct, frozen=True, rename="camel"):
-    container_statuses: tuple[_ContainerStatus, ...] = ()
-
-
 class _Pod(View, frozen=True):
-    status: _PodStatus = _PodStatus()
+    status: PodStatus = PodStatus()
 
 
 class Cluster:

@@ -10,6 +10,7 @@ from deis_bus.rpc import Empty, call
 from deis_services.controller import callers, operations
 from deis_services.controller.authorize import may_use
 from deis_services.controller.handlers.builds import is_uuid
+from deis_services.controller.handlers.processes import nothing
 from deis_services.controller.presenters import when
 from deis_services.controller.problem import forbidden, missing
 from deis_services.controller.request import Handler, Request, answer
@@ -84,7 +85,7 @@ async def platform(request: Request) -> ApiAnswer:
     return answer(200, body)
 
 
-async def components(request: Request) -> ApiAnswer:
+async def components(request: Request, _: None) -> ApiAnswer:
     """What the workflow manager knows of every component; 503 while it is away."""
     found = await call(request.deps.bus, COMPONENTS_LIST, Empty(), seconds=MANAGER_SECONDS)
     results = msgspec.to_builtins(found.components)
@@ -92,7 +93,7 @@ async def components(request: Request) -> ApiAnswer:
 
 
 HANDLERS = {
-    "components.list": Handler(components),
+    "components.list": Handler(nothing, after=components),
     "operations.read": Handler(read_operation),
     "events.list": Handler(list_events),
     "platform.info": Handler(platform),
