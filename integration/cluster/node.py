@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from integration.cluster import containers
+from integration.cluster import containers, debian
 from integration.cluster.binaries import programs as built_programs
 from integration.cluster.cleanup import clean
 from integration.cluster.commands import inside, run
 from integration.cluster.errors import ClusterError
+from integration.cluster.given import given
 from integration.cluster.layout import (
     BASE_IMAGE,
     HOST_ADDRESS,
@@ -50,6 +51,12 @@ class Node:
     """Where NodePorts and host ports answer."""
     host_address: str = HOST_ADDRESS
     """Where pods reach what a test serves on 0.0.0.0."""
+    prefix: str = ""
+    """What stands before the names of images that we push, where the cluster is not ours."""
+    plain: bool = True
+    """Whether the registry speaks HTTP without TLS."""
+    storage_class: str = ""
+    """Of a cluster that is not ours; empty: its default one."""
 
     @property
     def kubectl(self) -> Path:
@@ -97,7 +104,8 @@ class Node:
         """
         target = f"{self.registry}/{name}"
         who = ["--dest-creds", credentials] if credentials else []
-        options = ["--insecure-policy", "copy", "--dest-tls-verify=false", *who]
+        tls = f"--dest-tls-verify={'false' if self.plain else 'true'}"
+        options = ["--insecure-policy", "copy", tls, *who]
         run(
             "skopeo",
             *options,
@@ -120,9 +128,13 @@ class Node:
 
 
 def prepare() -> None:
-    """Have everything that a node is made of; of a cluster that is there, only its clients."""
+    """Have everything that a node is made of; of a cluster that is there, only its clients.
+
+    Raises ClusterError, also where that cluster cannot be used (given.py).
+    """
     if os.environ.get("KUBECONFIG"):
-        built_programs(_say)
+        debian.install(_say)
+        given(built_programs(_say) / "kubectl")
     else:
         parts(_say)
 
@@ -162,8 +174,8 @@ def running_node() -> Iterator[Node]:
     A node that we start belongs to this process: it ends with it, however that ends. It is
     started by a process of its own, so none of its programs is our child. Raises ClusterError.
     """
-    if given := os.environ.get("KUBECONFIG"):
-        yield Node(Path(given), built_programs(), layout=None)
+    if os.environ.get("KUBECONFIG"):
+        yield _given()
         return
     layout = node_layout()
     found = is_up(layout)
@@ -174,6 +186,22 @@ def running_node() -> Iterator[Node]:
     finally:
         if not found:
             down()
+
+
+def _given() -> Node:
+    binaries = built_programs()
+    told = given(binaries / "kubectl")
+    return Node(
+        told.kubeconfig,
+        binaries,
+        layout=None,
+        registry=told.registry,
+        address=told.address,
+        host_address=told.host_address,
+        prefix=told.prefix,
+        plain=told.plain,
+        storage_class=told.storage_class,
+    )
 
 
 def _start_for(owner: int) -> None:

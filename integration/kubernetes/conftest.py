@@ -1,11 +1,14 @@
 """The cluster for the session, and a namespace for a test."""
 
+import contextlib
+import dataclasses
 import os
 import secrets
 from collections.abc import Iterator
 
 import pytest
 
+from integration.cluster.errors import ClusterError
 from integration.cluster.layout import node_layout
 from integration.cluster.node import Node, is_up, running_node
 from integration.kubernetes.installed import images
@@ -14,8 +17,19 @@ from integration.kubernetes.platform import ClusterPlatform, cluster_platform
 
 @pytest.fixture(scope="session")
 def node() -> Iterator[Node]:
-    """The cluster of $KUBECONFIG, else the node that is up (it stays), else one for the session."""
-    with running_node() as running:
+    """The cluster of $KUBECONFIG, else the node that is up (it stays), else one for the session.
+
+    Where none can be had, the session ends with one sentence.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            running = stack.enter_context(running_node())
+            if running.layout is None:
+                # What has bash and Python there: an image of our own.
+                prefix, tag = images(running)
+                running = dataclasses.replace(running, base_image=f"{prefix}/stack:{tag}")
+        except ClusterError as fault:
+            pytest.exit(f"cluster: {fault}", returncode=1)
         yield running
 
 
@@ -37,15 +51,25 @@ def stack_image(node: Node) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests with nodes of their own come first; where there is a cluster already, not at all."""
+    """Tests with nodes of their own come first; where there is a cluster already, not at all.
+
+    On the cluster of $KUBECONFIG those are left out too that need the machine of our node.
+    """
     own = [item for item in items if item.get_closest_marker("node_life")]
     rest = [item for item in items if item not in own]
-    if own and (os.environ.get("KUBECONFIG") or is_up(node_layout())):
-        config.hook.pytest_deselected(items=own)
-        for item in own:
-            print(f"not run, needs that there is no cluster yet: {item.name}")
-        own = []
-    items[:] = own + rest
+    given = bool(os.environ.get("KUBECONFIG"))
+    left_out = {"needs that there is no cluster yet": own if given or is_up(node_layout()) else []}
+    if given:
+        left_out["needs the machine of our own node"] = [
+            item for item in rest if item.get_closest_marker("own_node")
+        ]
+    chosen = [item for item in own + rest if not any(item in some for some in left_out.values())]
+    terminal = config.get_terminal_writer()  # what is printed here is not shown
+    for why, some in left_out.items():
+        config.hook.pytest_deselected(items=some)
+        for item in some:
+            terminal.line(f"not run, {why}: {item.name}")
+    items[:] = chosen
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 from integration.cluster import containers
 from integration.cluster.commands import run
+from integration.cluster.errors import ClusterError
 from integration.cluster.image import base_image
 from integration.cluster.layout import BASE_IMAGE, Layout, cache
 from integration.cluster.locks import locked
@@ -34,29 +36,41 @@ VOLUMES = ("one", "two", "three")
 DOMAIN = "deis.test"
 BUILD_SECONDS = 900.0
 READY_SECONDS = 180.0
+BALANCER_SECONDS = 300.0
+"""Until a cloud has made a load balancer; the test node's is there at once."""
 
 
 def images(node: Node) -> tuple[str, str]:
-    """Images of this tree on the node; their prefix and tag.
+    """Images of this tree, where the cluster finds them; their prefix and tag.
 
-    DEIS_TEST_IMAGES=PREFIX:TAG names images that another cluster can pull.
+    DEIS_TEST_IMAGES=PREFIX:TAG names images that are there already.
     """
     if given := os.environ.get("DEIS_TEST_IMAGES"):
         prefix, _, tag = given.rpartition(":")
         return prefix, tag
     tag = digest()
-    folder = cache() / "images"
     with locked(cache() / "images.lock"):
-        built = folder / tag
-        if not built.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            build(folder / f"{tag}.part", tag)
-            (folder / f"{tag}.part").rename(built)
+        archives = _archives(tag)
+        if node.layout is None:
+            path = node.prefix.partition("/")[2]
+            for name in NAMES:
+                node.push_image(archives / f"{name}.tar", f"{path}/{name}:{tag}")
+            return node.prefix, tag
         have = run(*containers.ctr(node.own, "images", "ls", "-q")).stdout.split()
         for name in NAMES:
             if f"{PREFIX}/{name}:{tag}" not in have:
-                node.load_image(built / f"{name}.tar")
+                node.load_image(archives / f"{name}.tar")
     return PREFIX, tag
+
+
+def _archives(tag: str) -> Path:
+    """The folder with an archive of each image; they are built when they are not there."""
+    folder = cache() / "images"
+    if not (folder / tag).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        build(folder / f"{tag}.part", tag)
+        (folder / f"{tag}.part").rename(folder / tag)
+    return folder / tag
 
 
 def digest() -> str:
@@ -139,11 +153,16 @@ class Installation:
 
         def known() -> bool:
             status = self.get("service", "deis-router")["status"]["loadBalancer"]
-            found[:] = [one["ip"] for one in status.get("ingress", []) if "ip" in one]
+            found[:] = [addressed(one) for one in status.get("ingress", [])]
             return bool(found)
 
-        until(known, "an address of the router")
+        until(known, "an address of the router", BALANCER_SECONDS)
         return found[0]
+
+
+def addressed(ingress: dict[str, Any]) -> str:
+    """The address of a load balancer; some clouds tell its name."""
+    return str(ingress.get("ip") or socket.gethostbyname(ingress["hostname"]))
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -157,7 +176,10 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def small_values(node: Node, prefix: str, tag: str) -> dict[str, Any]:
     """Values for one node: one replica each, little memory, volumes of ours."""
-    storage = {"storageClass": STORAGE_CLASS if node.layout else "", "size": "2Gi"}
+    storage = {
+        "storageClass": STORAGE_CLASS if node.layout else node.storage_class,
+        "size": "2Gi",
+    }
     return {
         "images": {"prefix": prefix, "tag": tag},
         "platformDomain": DOMAIN,
@@ -174,10 +196,15 @@ def small_values(node: Node, prefix: str, tag: str) -> dict[str, Any]:
 def installed(
     folder: Path, node: Node, values: dict[str, Any] | None = None
 ) -> Iterator[Installation]:
-    """The platform, ready; at the end nothing of it is left."""
+    """The platform, ready; at the end nothing of it is left.
+
+    Raises ClusterError where a cluster that is not ours has one already: it would be removed.
+    """
     prefix, tag = images(node)
     chosen = merged(small_values(node, prefix, tag), values or {})
     installation = Installation(node, folder, chosen)
+    if node.layout is None:
+        check_free(node)
     wipe(installation)
     make_volumes(node)
     try:
@@ -185,6 +212,16 @@ def installed(
         yield installation
     finally:
         wipe(installation)
+
+
+def check_free(node: Node) -> None:
+    """Raises ClusterError where the cluster has one of the platform's namespaces."""
+    there = {one["metadata"]["name"] for one in node.get("namespaces")["items"]}
+    if taken := sorted(there.intersection(NAMESPACES)):
+        raise ClusterError(
+            f"the cluster of KUBECONFIG has the namespace {', '.join(taken)}: the tests install the"
+            " platform there and remove it, so remove it first if it is not needed"
+        )
 
 
 def wipe(installation: Installation) -> None:

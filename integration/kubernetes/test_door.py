@@ -270,6 +270,7 @@ async def test_a_version_too_old_is_410_and_listed_again(api: Kubernetes, namesp
     assert counted.lists == 1
 
 
+@pytest.mark.own_node
 async def test_pages_compacted_meanwhile(
     node: Node, api: Kubernetes, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from integration.kubernetes.installed import NAMESPACE
 from integration.kubernetes.platform import ClusterPlatform
 from integration.kubernetes.pods import apply, output, pod
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.own_node, pytest.mark.timeout(1200)]
 
 TRY = """
 import socket, sys

@@ -21,7 +21,7 @@ from integration.kubernetes.pods import (
 )
 from integration.kubernetes.waiting import until
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.own_node, pytest.mark.timeout(180)]
 
 RESOLVE = """
 import socket, sys

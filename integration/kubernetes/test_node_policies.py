@@ -8,7 +8,7 @@ from integration.cluster.node import Node
 from integration.kubernetes.pods import answers, apply, output, pod, server, service, wait_ready
 from integration.kubernetes.waiting import until
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.own_node, pytest.mark.timeout(180)]
 
 FETCH = """
 import sys, urllib.request

@@ -287,6 +287,7 @@ async def test_routes_stand_while_the_api_server_is_away(
         await relay.close()
 
 
+@pytest.mark.own_node
 async def test_a_watch_that_is_too_old_begins_anew(
     api: Kubernetes, places: Places, node: Node, tmp_path: Path, page: Page
 ) -> None:
@@ -348,6 +349,7 @@ server.serve_forever()
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.own_node
 async def test_no_request_fails_while_pods_are_rolled(
     api: Kubernetes, places: Places, router: RouterProcess, node: Node
 ) -> None:

@@ -151,6 +151,7 @@ async def test_a_rollout_that_fails_is_told_in_words_while_the_old_release_serve
     assert [one.name for one in back.instances] == [old.name]
 
 
+@pytest.mark.own_node
 async def test_a_private_image_runs_with_the_apps_credentials_alone(
     rig: Rig, node: Node, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from integration.kubernetes.pods import apply, pod
 from integration.servers import RunningNats, until
 from integration.test_shipper import Kept
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.own_node, pytest.mark.timeout(240)]
 
 LOGS = Path("/var/log/pods")
 SECONDS = 90.0
