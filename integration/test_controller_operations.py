@@ -171,12 +171,27 @@ class TestOperations(OnNats):
         assert (await amber.releases())[-1] == (4, "succeeded")
 
     async def test_what_a_runtime_refuses_is_told(self, amber: Controller) -> None:
-        amber.runtime.script("refuse", release=3, reason="there is no such image")
+        amber.runtime.script("refuse", release=3, reason="it takes no such thing")
         end = await amber.ended(await send(amber, "builds.create", {"image": "registry/none"}))
         assert end.answer is not None
         assert end.answer.status == 400
-        assert b"there is no such image" in bytes(end.answer.body)
+        text = bytes(end.answer.body).decode()
+        assert "Rolling back process types to release v2.\\nit takes no such thing" in text
         assert await amber.releases() == [(1, "succeeded"), (2, "succeeded"), (3, "failed")]
+
+    async def test_an_image_that_cannot_be_had_is_told_in_the_registrys_words(
+        self, amber: Controller
+    ) -> None:
+        reason = "manifest for registry/none not found: manifest unknown"
+        amber.runtime.script("refuse", release=3, reason=reason, kind="image")
+        end = await amber.ended(await send(amber, "builds.create", {"image": "registry/none"}))
+        assert end.answer is not None
+        assert end.answer.status == 400
+        assert msgspec.json.decode(end.answer.body) == {"detail": reason}
+        assert await amber.releases() == [(1, "succeeded"), (2, "succeeded"), (3, "failed")]
+        failed = await send(amber, "releases.read", version="v3")
+        assert failed.body["exception"] == f"error: {reason}"
+        assert (await amber.ended(await set_config(amber, A="1"))).state == "succeeded"
 
     async def test_a_rollback_supersedes_a_running_deploy(self, amber: Controller) -> None:
         assert (await amber.ended(await set_config(amber, A="1"))).state == "succeeded"

@@ -136,7 +136,7 @@ class RegistrySuite:
     ) -> None:
         await store.push(index({"s390x": image((1,))}), "example/other", "v1")
         refused = await refusal(registry, f"{store.where}/example/other:v1", store.login)
-        assert refused.kind == "unusable"
+        assert refused.kind == "platform"
         assert f"no matching manifest for linux/{MACHINE} in the manifest list" in refused.detail
 
     async def test_a_tag_that_moves(self, store: Store, registry: Registry) -> None:

@@ -45,7 +45,8 @@ class Registry:
 
         `credentials` is the app's registry configuration: username, password, hostname, or
         nothing. Raises Refused 400 with a sentence for the user; its kind is `invalid`,
-        `reserved`, `absent`, `denied`, `limited`, `unusable`, `nonsense` or `unreachable`.
+        `reserved`, `absent`, `denied`, `limited`, `unusable`, `platform` (for other processors
+        than this one's), `nonsense` or `unreachable`.
         Raises Transient when the registry is away.
         """
         reference = parse(image)
@@ -56,7 +57,7 @@ class Registry:
         except TimeoutError:
             raise faults.away(str(reference.authority)) from None
         except Unusable as fault:
-            raise faults.unusable(image, str(fault)) from None
+            raise faults.unusable(image, str(fault), fault.kind) from None
 
     async def _inspect(self, reference: Reference, visit: Visit) -> ImageFacts:
         digest = _digest_in(await visit.ask("HEAD", "manifests", reference.version), reference)

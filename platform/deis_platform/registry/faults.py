@@ -47,9 +47,9 @@ def limited(host: str) -> Refused:
     return Refused(400, text, "limited")
 
 
-def unusable(image: str, why: str) -> Refused:
-    """There is something, but no image that could run here."""
-    return Refused(400, f"The image {image} cannot be used: {why}", "unusable")
+def unusable(image: str, why: str, kind: str) -> Refused:
+    """There is something, but no image that could run, or (`platform`) none on this processor."""
+    return Refused(400, f"The image {image} cannot be used: {why}", kind)
 
 
 def nonsense(host: str, why: str) -> Refused:

@@ -46,7 +46,15 @@ class ImageFacts(NamedTuple):
 
 
 class Unusable(Exception):
-    """There is no image in it that could run here; the text says why."""
+    """There is no image in it that could run; the text says why."""
+
+    kind = "unusable"
+
+
+class OtherPlatform(Unusable):
+    """There are images for other processors than ours alone; a node may have one of those."""
+
+    kind = "platform"
 
 
 class Platform(msgspec.Struct, frozen=True):
@@ -106,7 +114,7 @@ def manifest(body: bytes) -> Manifest:
 def for_platform(index: Manifest, architecture: str) -> str:
     """The digest of the index's manifest for Linux on this architecture, else on amd64.
 
-    Raises Unusable with docker's words.
+    Raises OtherPlatform with docker's words.
     """
     linux = {
         entry.platform.architecture: entry.digest
@@ -115,7 +123,7 @@ def for_platform(index: Manifest, architecture: str) -> str:
     }
     found = linux.get(architecture) or linux.get(DEFAULT_ARCHITECTURE)
     if found is None:
-        raise Unusable(
+        raise OtherPlatform(
             f"no matching manifest for linux/{architecture} in the manifest list entries"
         )
     return found

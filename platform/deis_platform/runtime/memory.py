@@ -38,6 +38,7 @@ class _Rule:
     release: int
     artifact: str
     reason: str
+    kind: str = ""
 
     def fits(self, spec: AppSpec) -> bool:
         artifact = spec.artifact.slug or spec.artifact.image
@@ -89,14 +90,15 @@ class MemoryRuntime:
         release: int = 0,
         artifact: str = "",
         reason: str = "",
+        kind: str = "",
     ) -> None:
         """From now on specs with that app, release, slug or image (empty: any) behave so.
 
         `never`: starts, and fails once the deploy timeout is over. `crash`: fails at once with
         `reason`. `hold`: starts, says `reason`, waits for `make_ready`. `refuse`: apply raises
-        Refused 400 with `reason`. The newest script that fits counts.
+        Refused 400 with `reason` and `kind`. The newest script that fits counts.
         """
-        self._rules.append(_Rule(behaviour, app, release, artifact, reason))
+        self._rules.append(_Rule(behaviour, app, release, artifact, reason, kind))
 
     def make_ready(self, app: str) -> None:
         """Instances that are held become ready."""
@@ -132,7 +134,7 @@ class MemoryRuntime:
             return
         rule = self._rule(spec)
         if rule.behaviour == "refuse":
-            raise Refused(400, rule.reason or "this runtime cannot run it")
+            raise Refused(400, rule.reason or "this runtime cannot run it", rule.kind)
         self.applied.append(spec)
         self._take(spec, held, rule)
 

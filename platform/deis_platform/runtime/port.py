@@ -53,7 +53,8 @@ class Runtime(BuildRuntime, Protocol):
         """Make this the wanted state and return at once; `status` tells how far it is.
 
         Old instances serve until the new ones are ready. Raises Refused 409 `stale` for an
-        older generation, 400 for a spec this runtime cannot run, with a sentence for the user.
+        older generation, 400 for a spec this runtime cannot run, with a sentence for the user: of
+        kind `image` where the image cannot be had, and then nothing was changed.
         """
 
     async def remove(self, app: AppRef) -> None:

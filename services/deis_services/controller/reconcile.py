@@ -167,7 +167,7 @@ class Reconciler:
             await self._routes.ensure(app)
             status, told = await self._applied(app)
         except Refused as fault:
-            await outcome.fail(self._deps, op, self._failure(app, op, fault.detail))
+            await outcome.fail(self._deps, op, self._refusal(app, op, fault))
             return NOW
         if status.serving and status.generation == app.generation:
             await outcome.succeed(self._deps, op, _status(op), _stages(op, status, now))
@@ -194,6 +194,13 @@ class Reconciler:
                    WHERE id = $1::uuid AND started < now() - interval '2 seconds'""",
                 op.id,
             )
+
+    def _refusal(self, app: App, op: Operation, fault: Refused) -> Failure:
+        """An image that cannot be had ends it in the registry's words: nothing of the release was
+        rolled out that could be rolled back (api.md 23.3)."""
+        if fault.kind == "image" and op.kind in outcome.DEPLOYS:
+            return failure(400, fault.detail)
+        return self._failure(app, op, fault.detail)
 
     def _failure(self, app: App, op: Operation, reason: str) -> Failure:
         """The texts of api.md 10.1 and 24.2."""

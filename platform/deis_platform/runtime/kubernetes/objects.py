@@ -32,11 +32,15 @@ def quota(app: str, spec: dict[str, object]) -> Object:
 
 
 def env_secret(spec: AppSpec, exposed: int = 0) -> Object:
-    """The release's variables."""
+    """The release's variables; with them what was learned of its image."""
     port = pods.port_of(spec.environment, spec.artifact, exposed)
     values = pods.environment(spec.environment, spec.artifact, port)
     name = names.env_secret(spec.app, spec.release)
-    return opaque(spec.app, name, "env", spec.release, values)
+    secret = opaque(spec.app, name, "env", spec.release, values)
+    if spec.artifact.image:
+        told = {names.IMAGE: spec.artifact.image, names.EXPOSED: str(exposed)}
+        secret["metadata"]["annotations"] = told
+    return secret
 
 
 def opaque(app: str, name: str, kind: str, release: int, values: dict[str, str]) -> Object:

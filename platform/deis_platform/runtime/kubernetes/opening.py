@@ -12,11 +12,12 @@ from deis_platform.build_environment import passed
 from deis_platform.groups import KubernetesSettings, RuntimeSettings
 from deis_platform.kubernetes import Kubernetes, View, kinds, open_kubernetes
 from deis_platform.logs import get_logger
-from deis_platform.registry import open_registry
+from deis_platform.registry import Registry, open_registry
 from deis_platform.reports import Reports
 from deis_platform.runner import Part
 from deis_platform.runtime.kubernetes.builds import Builds
 from deis_platform.runtime.kubernetes.facts import Facts
+from deis_platform.runtime.kubernetes.images import Inspect
 from deis_platform.runtime.kubernetes.runtime import KubernetesRuntime
 
 log = get_logger(__name__)
@@ -39,13 +40,8 @@ async def opened_runtime(
     """The runtime and its parts. Raises NoCluster."""
     async with open_kubernetes(cluster) as api, open_registry(settings.registry) as registry:
         reports = Reports(bus)
-
-        async def port(image: str, credentials: dict[str, str]) -> int:
-            found = await registry.inspect(image, credentials)
-            return found.ports[0] if found.ports else 0
-
         facts = await _facts(settings, cluster, api)
-        runtime = KubernetesRuntime(api, bus, facts, reports, port)
+        runtime = KubernetesRuntime(api, bus, facts, reports, asking(registry))
         yield runtime, (*runtime.parts, reports)
 
 
@@ -57,6 +53,16 @@ async def opened_builds(
     async with open_kubernetes(cluster) as api:
         builds = Builds(api, bus, _plain_facts(settings, cluster))
         yield builds, builds.parts
+
+
+def asking(registry: Registry) -> Inspect:
+    """The lowest port of those that an image exposes, asked of that client (api.md 25.2)."""
+
+    async def port(image: str, credentials: dict[str, str]) -> int:
+        found = await registry.inspect(image, credentials)
+        return found.ports[0] if found.ports else 0
+
+    return port
 
 
 async def _facts(settings: RuntimeSettings, cluster: KubernetesSettings, api: Kubernetes) -> Facts:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Protocol
 
 import msgspec
 
@@ -28,7 +27,6 @@ from deis_platform.runtime.kubernetes import (
     marks,
     names,
     objects,
-    pods,
     state,
     views,
     words,
@@ -36,6 +34,7 @@ from deis_platform.runtime.kubernetes import (
 from deis_platform.runtime.kubernetes.builds import Builds
 from deis_platform.runtime.kubernetes.cluster import Cluster
 from deis_platform.runtime.kubernetes.facts import Facts
+from deis_platform.runtime.kubernetes.images import Images, Inspect
 from deis_platform.runtime.kubernetes.refusals import refusals
 from deis_platform.runtime.kubernetes.retiring import Retirement
 from deis_platform.runtime.kubernetes.runs import Runs
@@ -50,14 +49,6 @@ YOUNG_SECONDS = 60.0
 """So long a namespace may wait for its application to be written down."""
 
 
-class Inspect(Protocol):
-    """Asks a registry for the port that an image exposes."""
-
-    async def __call__(self, image: str, credentials: dict[str, str]) -> int:
-        """0 for none. Raises Refused 400 where there is no such image, or no right to it."""
-        ...
-
-
 class KubernetesRuntime:
     """Implements `Runtime`. `parts` have to run. While the API server is away, what only asks gets
     what was known last; what writes raises Transient. Where the app's name is somebody else's
@@ -68,8 +59,8 @@ class KubernetesRuntime:
     ) -> None:
         self._api = api
         self._facts = facts
-        self._inspect = inspect
         self._cluster = Cluster(api, facts.platform_namespace)
+        self._images = Images(inspect, self._cluster)
         self._writer = Writer(api, self._cluster, facts)
         self._retirement = Retirement(api, self._cluster)
         self._runs = Runs(api, self._cluster, self._writer, bus, reports, facts)
@@ -106,7 +97,8 @@ class KubernetesRuntime:
         return service is not None and names.DOMAINS in service.metadata.annotations
 
     async def apply(self, spec: AppSpec) -> None:
-        """Write it all; pods follow. Raises Refused 409 `stale`, 400 for what cannot run."""
+        """Write it all; pods follow. Raises Refused 409 `stale`, 400 for what cannot run, 400
+        `image` for an image that cannot be had."""
         await self._cluster.present()
         held = self._cluster.held(spec.app, spec.appuuid)
         if held is not None:
@@ -116,7 +108,7 @@ class KubernetesRuntime:
             if known == spec.generation:
                 return
         try:
-            await self._writer.write(spec, await self._port(spec))
+            await self._writer.write(spec, await self._images.port(spec))
         except Refused as fault:
             if fault.kind == "stale":
                 self._remember(spec)
@@ -200,7 +192,7 @@ class KubernetesRuntime:
     async def run(self, task: RunTask) -> None:
         """Start a one-off pod. Raises Refused 409 `running`, 400."""
         await self._cluster.present()
-        await self._runs.start(task, await self._exposed(task))
+        await self._runs.start(task, await self._images.port_of_run(task))
 
     async def build(self, task: BuildRun) -> None:
         """Start a build pod. Raises Refused 409 `running` while one of that id is there."""
@@ -284,31 +276,6 @@ class KubernetesRuntime:
         there = {pod.metadata.name for pod in held.pods}
         ready = [pod for pod in self._running(app, kind) if state.state_of(pod) == "up"]
         return not old & there and len(ready) >= wanted
-
-    async def _port(self, spec: AppSpec) -> int:
-        """The port an image exposes, where the configuration names none (api.md 25.2)."""
-        routed = any(process.routable for process in spec.processes)
-        if spec.artifact.slug or pods.port_of(spec.environment, spec.artifact):
-            return 0
-        if spec.pull_secret.get("username"):
-            if routed:
-                raise Refused(400, PRIVATE_PORT)
-            return 0
-        exposed = await self._inspect(spec.artifact.image, spec.pull_secret)
-        if routed and not exposed:
-            raise Refused(400, NO_PORT)
-        return exposed
-
-    async def _exposed(self, task: RunTask) -> int:
-        """The same for a one-off command, which can do without."""
-        known = task.artifact.slug or pods.port_of(task.environment, task.artifact)
-        if known or task.pull_secret.get("username"):
-            return 0
-        return await self._inspect(task.artifact.image, task.pull_secret)
-
-
-PRIVATE_PORT = "PORT needs to be set in the application config when using a private registry"
-NO_PORT = "Expose a port or make the app non routable by changing the process type"
 
 
 def _says(service: views.Service, obj: objects.Object) -> bool:

@@ -10,10 +10,12 @@ from deis_bus.memory import MemoryBroker, MemoryBus
 from deis_platform.reports import Reports
 from deis_platform.runner import run_parts
 from deis_platform.runtime.kubernetes import KubernetesRuntime
+from deis_platform.runtime.kubernetes.images import Inspect
 from tests.unit.deis_platform.runtime_kubernetes.given import FACTS
 from tests.unit.deis_platform.runtime_kubernetes.server import Server, door, running_server
 
-Starts = Callable[[], AbstractAsyncContextManager[KubernetesRuntime]]
+Starts = Callable[..., AbstractAsyncContextManager[KubernetesRuntime]]
+"""Takes who asks registries; where nobody is given, images expose nothing."""
 
 
 @pytest.fixture
@@ -31,11 +33,11 @@ def controller(server: Server) -> Starts:
     """Starts a controller's runtime, with mirrors of what there is then."""
 
     @asynccontextmanager
-    async def started() -> AsyncIterator[KubernetesRuntime]:
+    async def started(inspect: Inspect = _no_port) -> AsyncIterator[KubernetesRuntime]:
         stop = asyncio.Event()
         bus = MemoryBus(MemoryBroker(), "controller")
         async with door(server) as api:
-            runtime = KubernetesRuntime(api, bus, FACTS, Reports(bus), _no_port)
+            runtime = KubernetesRuntime(api, bus, FACTS, Reports(bus), inspect)
             running = asyncio.create_task(run_parts(runtime.parts, stop))
             try:
                 yield runtime
