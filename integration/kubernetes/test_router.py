@@ -32,6 +32,7 @@ from integration.kubernetes.router_rig import (
 )
 from integration.test_router_certificates import pair
 from integration.traffic import traffic
+from tests.unit.deis_services.router.test_certs import of_no_version
 
 pytestmark = pytest.mark.kubernetes
 
@@ -198,7 +199,7 @@ async def test_a_certificate_that_does_not_fit_costs_only_its_name(
         await until(holds)
 
     await become(200, 200, 404)
-    for wrong in ((a[0], b[1]), ("no certificate", a[1]), ("", "")):
+    for wrong in ((a[0], b[1]), (of_no_version(a[0]), a[1]), ("no certificate", a[1]), ("", "")):
         await apply(api, certificate(places.certificates, "first-cert", wrong))
         await become(404, 200, 404)
         await apply(api, certificate(places.certificates, "first-cert", a))

@@ -57,7 +57,7 @@ class CertificateFolder:
         """The platform's pair from two files, or a self-signed one that is kept. Raises BadPair."""
         if certificate and key:
             try:
-                pair = Path(certificate).read_text("ascii"), Path(key).read_text("ascii")
+                pair = Path(certificate).read_text("utf-8"), Path(key).read_text("utf-8")
             except (OSError, ValueError) as fault:
                 raise BadPair(str(fault)) from fault
             return self.checked(*pair)
@@ -78,7 +78,7 @@ class CertificateFolder:
         try:
             chain = x509.load_pem_x509_certificates(certificate.encode())
             private = serialization.load_pem_private_key(key.encode(), password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as fault:
+        except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as fault:
             raise BadPair("not a certificate and an unencrypted key in PEM form") from fault
         text = "".join(c.public_bytes(serialization.Encoding.PEM).decode() for c in chain)
         text += private.private_bytes(

@@ -130,9 +130,11 @@ def pair_of(secret: SecretView) -> tuple[str, str] | None:
 
 
 def text_of(secret: SecretView, key: str) -> str:
-    """A value of a Secret, empty where it is absent. Raises ValueError for what is no text."""
+    """A value of a Secret, empty where it is absent. Raises ValueError for what is no text.
+
+    PEM is ASCII, but what tools write around it (a bag's friendly name) may be any UTF-8."""
     try:
-        return base64.b64decode(secret.data.get(key, ""), validate=True).decode("ascii")
+        return base64.b64decode(secret.data.get(key, ""), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         raise ValueError(f"{key} is no text") from None
 

@@ -178,7 +178,9 @@ def test_pairs_of_secrets() -> None:
     assert rules.pair_of(secret(tls_crt=b64("c"), tls_key=b64("k"))) == ("c", "k")
     assert rules.pair_of(secret(tls_crt=b64("c"))) is None
     assert rules.pair_of(secret(tls_crt="!", tls_key=b64("k"))) is None
-    assert rules.pair_of(secret(tls_crt=b64("é"), tls_key=b64("k"))) is None
+    assert rules.pair_of(secret(tls_crt=b64("é"), tls_key=b64("k"))) == ("é", "k")
+    latin = base64.b64encode("é".encode("latin-1")).decode()
+    assert rules.pair_of(secret(tls_crt=latin, tls_key=b64("k"))) is None
 
 
 def test_names_of_certificates() -> None:
