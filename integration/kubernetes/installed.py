@@ -20,12 +20,15 @@ from integration.cluster.image import base_image
 from integration.cluster.layout import BASE_IMAGE, Layout, cache
 from integration.cluster.locks import locked
 from integration.cluster.node import Node
+from integration.kubernetes.sweep import sweep
 from integration.kubernetes.waiting import until
 
 HOUSE = Path(__file__).resolve().parents[2]
 CHART = HOUSE / "charts" / "workflow"
 RELEASE, NAMESPACE = "workflow", "deis"
 NAMESPACES = (NAMESPACE, "deis-builds", "deis-certificates")
+PLATFORM = "deis.io/platform"
+"""Label of the namespaces of applications: whose platform's they are."""
 PREFIX = "localhost/deis"
 NAMES = ("platform", "stack", "postgres", "objects")
 SOURCES = ("bus", "platform", "services", "cli", "images", "scripts/images.py", "pyproject.toml")
@@ -131,7 +134,7 @@ class Installation:
         )  # fmt: skip
 
     def uninstall(self) -> None:
-        """Remove the release; what stays is told in docs/kubernetes.md."""
+        """Remove the release; what stays is told in docs/kubernetes-uninstall.md."""
         self.helm("uninstall", RELEASE, "--wait", "--timeout", "120s", "--ignore-not-found")
 
     def get(self, *words: str) -> dict[str, Any]:
@@ -205,7 +208,8 @@ def installed(
     installation = Installation(node, folder, chosen)
     if node.layout is None:
         check_free(node)
-    wipe(installation)
+    else:
+        wipe(installation)
     make_volumes(node)
     try:
         installation.apply()
@@ -215,12 +219,18 @@ def installed(
 
 
 def check_free(node: Node) -> None:
-    """Raises ClusterError where the cluster has one of the platform's namespaces."""
-    there = {one["metadata"]["name"] for one in node.get("namespaces")["items"]}
-    if taken := sorted(there.intersection(NAMESPACES)):
+    """Raises ClusterError where the cluster has a platform of that name, or applications of one."""
+    taken = [
+        one["metadata"]["name"]
+        for one in node.get("namespaces")["items"]
+        if one["metadata"]["name"] in NAMESPACES
+        or one["metadata"].get("labels", {}).get(PLATFORM) == NAMESPACE
+    ]
+    if taken:
         raise ClusterError(
             f"the cluster of KUBECONFIG has the namespace {', '.join(taken)}: the tests install the"
-            " platform there and remove it, so remove it first if it is not needed"
+            " platform there and remove it and its applications, so remove it first if it is not"
+            " needed"
         )
 
 
@@ -239,6 +249,9 @@ def wipe(installation: Installation) -> None:
         shutil.rmtree(POSITIONS / NAMESPACE, ignore_errors=True)
         with contextlib.suppress(OSError):  # others may have theirs there
             POSITIONS.rmdir()
+    else:
+        node.kube("delete", "namespace", "-l", f"{PLATFORM}={NAMESPACE}", "--wait=false")
+        sweep(node, POSITIONS / NAMESPACE)
 
 
 def volumes(layout: Layout) -> Path:
