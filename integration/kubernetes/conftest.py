@@ -11,7 +11,7 @@ import pytest
 from integration.cluster.errors import ClusterError
 from integration.cluster.layout import node_layout
 from integration.cluster.node import Node, is_up, running_node
-from integration.kubernetes.installed import images
+from integration.kubernetes.installed import check_free, images
 from integration.kubernetes.platform import ClusterPlatform, cluster_platform
 
 
@@ -25,6 +25,7 @@ def node() -> Iterator[Node]:
         try:
             running = stack.enter_context(running_node())
             if running.layout is None:
+                check_free(running)
                 # What has bash and Python there: an image of our own.
                 prefix, tag = images(running)
                 running = dataclasses.replace(running, base_image=f"{prefix}/stack:{tag}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deis_platform.runtime.kubernetes.names import PLATFORM
 from integration.cluster import containers
 from integration.cluster.commands import run
 from integration.cluster.errors import ClusterError
@@ -27,8 +28,6 @@ HOUSE = Path(__file__).resolve().parents[2]
 CHART = HOUSE / "charts" / "workflow"
 RELEASE, NAMESPACE = "workflow", "deis"
 NAMESPACES = (NAMESPACE, "deis-builds", "deis-certificates")
-PLATFORM = "deis.io/platform"
-"""Label of the namespaces of applications: whose platform's they are."""
 PREFIX = "localhost/deis"
 NAMES = ("platform", "stack", "postgres", "objects")
 SOURCES = ("bus", "platform", "services", "cli", "images", "scripts/images.py", "pyproject.toml")
