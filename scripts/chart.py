@@ -58,6 +58,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "router": {
             "serviceType": "NodePort",
             "hostPorts": {"enabled": True},
+            "publicPorts": {"http": 8080, "git": 2022},
             "nodePorts": {"http": 30080, "https": 30443, "git": 30222, "health": 30090},
             "annotations": {"router.deis.io/nginx.bodySize": "100m"},
             "dhparam": "-----BEGIN DH PARAMETERS-----\n-----END DH PARAMETERS-----\n",

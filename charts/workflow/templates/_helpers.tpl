@@ -201,6 +201,13 @@ readinessProbe:
 {{- /* Conditions by name: text where they hold. */}}
 {{- define "workflow.always" -}}yes{{- end }}
 
+{{- /* The router's port "name" as the world sees it, for redirects and for what the API tells. */}}
+{{- define "workflow.publicPort" -}}
+{{- $router := .root.Values.router }}
+{{- $own := ternary (get $router.hostPorts .name) (get (dict "http" 80 "https" 443 "git" 2222) .name) $router.hostPorts.enabled }}
+{{- int (get $router.publicPorts .name | default $own) }}
+{{- end }}
+
 {{- define "workflow.natsHere" -}}
 {{- if eq .Values.global.natsLocation "on-cluster" }}yes{{ end }}
 {{- end }}
