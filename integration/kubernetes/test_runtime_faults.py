@@ -186,6 +186,21 @@ async def test_more_than_the_quota_is_told_at_once(rig: Rig, stack_image: str) -
         assert [one.name for one in back.instances] == [old.name]
 
 
+async def test_a_pod_that_its_node_gave_up_is_no_failure_of_a_later_scale(rig: Rig) -> None:
+    """Kubelet leaves an evicted pod as `Failed`; a deadline of its own does the same to it."""
+    (first,) = (await rig.deployed(rig.spec(1, 2))).instances
+    rig.kube("patch", "pod", first.name, "-p", '{"spec":{"activeDeadlineSeconds":1}}')
+
+    async def replaced() -> bool:
+        shown = await rig.runtime.instances(rig.app)
+        return [one.state for one in shown] == ["up"] and shown[0].name != first.name
+
+    await until(replaced, "another pod in its place", SECONDS)
+    assert rig.kube("get", "pod", first.name, "-o", "jsonpath={.status.phase}") == "Failed"
+    scaled = await rig.deployed(rig.spec(2, 2, count=2))
+    assert len(scaled.instances) == 2
+
+
 async def test_changes_by_hand_come_back_and_what_is_an_operators_stays(rig: Rig) -> None:
     app = rig.app.app
     await rig.runtime.claim(rig.app)

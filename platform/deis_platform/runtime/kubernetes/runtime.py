@@ -262,6 +262,7 @@ class KubernetesRuntime:
             if pod.metadata.labels.get(names.TYPE) != names.RUN
             and kind in ("", pod.metadata.labels.get(names.TYPE))
             and not state.leaving(pod)
+            and pod.status.phase not in state.HIDDEN
         ]
 
     def _shown(self, app: AppRef, kind: str) -> tuple[Instance, ...]:

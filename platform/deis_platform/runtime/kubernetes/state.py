@@ -10,6 +10,8 @@ from deis_platform.runtime.kubernetes import marks, names, views, words
 from deis_platform.runtime.kubernetes.marks import Marks
 
 HIDDEN = ("Succeeded", "Failed")
+"""Phases that nothing comes out of. A pod that was put off its node stays so: of a Deployment's
+pods it is none any more, another one is there in its place."""
 SHOWN = 3
 """So many pods are named where a release is not ready in time."""
 
@@ -52,7 +54,7 @@ def status(held: Held, now: datetime.datetime, *, ignore_scheduling: bool = Fals
     ready = {kind: sum(_ready(pod) for pod in current if _type(pod) == kind) for kind in counts}
     done = all(_rolled_out(held.deployments, kind, count) for kind, count in counts.items())
     serving = done and all(ready[kind] >= count for kind, count in counts.items())
-    others = len([pod for pod in held.pods if _type(pod) != names.RUN]) - len(current)
+    others = sum(_counts(pod) for pod in held.pods) - len(current)
     failure = "" if serving else _failure(held, current, written, now, ignore_scheduling)
     return AppStatus(
         generation=written.generation,
@@ -81,9 +83,7 @@ def of_release(held: Held, release: int) -> list[views.Pod]:
     return [
         pod
         for pod in held.pods
-        if _type(pod) != names.RUN
-        and names.release_of(pod.metadata.labels) == release
-        and not leaving(pod)
+        if _counts(pod) and names.release_of(pod.metadata.labels) == release and not leaving(pod)
     ]
 
 
@@ -187,7 +187,21 @@ def _failure(
     if found or written.deadline is None or now < written.deadline:
         return found
     waiting = sorted(pod.metadata.name for pod in current if not _ready(pod))
-    return f"not ready in time: {', '.join(waiting[:SHOWN]) or 'nothing was started'}"
+    told = ", ".join(waiting[:SHOWN]) or _put_off(held, written.release, now)
+    return f"not ready in time: {told or 'nothing was started'}"
+
+
+def _put_off(held: Held, release: int, now: datetime.datetime) -> str:
+    """How the newest pod of that release ended that did not end by itself; empty without one."""
+    failed = [
+        pod
+        for pod in held.pods
+        if pod.status.phase == "Failed"
+        and _type(pod) != names.RUN
+        and names.release_of(pod.metadata.labels) == release
+    ]
+    newest = max(failed, key=lambda pod: pod.metadata.creation_timestamp, default=None)
+    return words.of_pod(newest, now) if newest else ""
 
 
 def _lacks_pods(
@@ -230,6 +244,11 @@ def _container(pod: views.Pod) -> views.ContainerStatus | None:
 
 def _type(view: views.View) -> str:
     return view.metadata.labels.get(names.TYPE, "")
+
+
+def _counts(pod: views.Pod) -> bool:
+    """Whether it is one of a process type's instances, or will be."""
+    return _type(pod) != names.RUN and pod.status.phase not in HIDDEN
 
 
 def _ready(pod: views.Pod) -> bool:

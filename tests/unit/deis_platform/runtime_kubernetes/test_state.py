@@ -26,6 +26,17 @@ WRITTEN = Marks(
 )
 
 
+EVICTED = pod(
+    "blog-web-1-e",
+    status={
+        "phase": "Failed",
+        "reason": "Evicted",
+        "message": "The node was low on resource: memory.",
+        "containerStatuses": [],
+    },
+)
+
+
 def deployment(generation: int = 7, seen: int = 7, ready: int = 1, **more: Any) -> views.Deployment:
     """A Deployment whose controller has seen a spec and has so many new pods."""
     return msgspec.convert(
@@ -93,6 +104,8 @@ def test_what_is_not_as_it_was_written_counts_as_nothing(change: dict[str, Any])
         ({"pods": [pod(), pod("old", labels={"version": "v1"})]}, True, False),
         ({"pods": [pod(), pod("gone", meta={"deletionTimestamp": ago(1)})]}, True, False),
         ({"pods": [pod(), pod("run", labels={"type": "run"})]}, True, True),
+        ({"pods": [pod(), EVICTED]}, True, True),
+        ({"pods": [EVICTED]}, False, False),
         ({"pods": [pod(labels={names.RETIRING: "true"})]}, False, False),
         ({"deployments": [deployment(seen=6)]}, False, False),
         ({"deployments": [deployment(ready=0)]}, False, False),
@@ -122,6 +135,27 @@ def test_the_time_of_a_release_ends() -> None:
     assert state.status(held(pods=[starting]), NOW).failure == ""
     status = state.status(held(pods=[], deployments=[deployment(ready=0)], written=late), NOW)
     assert status.failure == "not ready in time: nothing was started"
+
+
+def test_a_pod_that_was_put_off_its_node_fails_no_release() -> None:
+    """Its phase stays for good; what counts is the pod that comes in its place."""
+    starting = pod(status=container(state={"running": {}}))
+    assert state.status(held(pods=[EVICTED, starting]), NOW).failure == ""
+    condition = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+    lacking = deployment(ready=0, conditions=[condition])
+    found = state.status(held(pods=[EVICTED], deployments=[lacking]), NOW)
+    assert found.failure == "exceeded quota"
+    late = msgspec.structs.replace(WRITTEN, deadline=NOW - datetime.timedelta(seconds=1))
+    none = deployment(ready=0)
+    found = state.status(held(pods=[EVICTED], deployments=[none], written=late), NOW)
+    assert found.failure == (
+        "not ready in time: blog-web-1-e failed: Evicted The node was low on resource: memory."
+    )
+    found = state.status(held(pods=[EVICTED, starting], deployments=[none], written=late), NOW)
+    assert found.failure == "not ready in time: blog-web-1-a"
+    old = pod("old", labels={"version": "v1"}, status={"phase": "Failed", "reason": "Evicted"})
+    found = state.status(held(pods=[old], deployments=[none], written=late), NOW)
+    assert found.failure == "not ready in time: nothing was started"
 
 
 @pytest.mark.parametrize(
