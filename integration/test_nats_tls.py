@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import re
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from deis_platform.embedded import binaries
 from deis_platform.embedded.ports import free_port
 from deis_platform.groups import BusSettings
 from deis_services.main import main
-from deis_services.platform_cli import certificate
+from deis_services.platform_cli import bus_users, certificate
+from deis_services.platform_cli.automations import FILE, Kept, encoded
 from integration.servers import nats_server, until
 
 pytestmark = pytest.mark.server
@@ -27,22 +29,38 @@ class Files:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port, self.monitor = free_port(), free_port()
         self.passwords, self.tls = folder / "passwords", folder / "tls"
-        self.passwords.mkdir()
-        self.tls.mkdir()
+        self.automations = folder / "automations"
+        for place in (self.passwords, self.tls, self.automations):
+            place.mkdir()
         for name in SERVICES:
             (self.passwords / name).write_text(f"{name}-secret\n")
         certificate.ensure(self.tls / "tls.crt", self.tls / "tls.key", "localhost")
 
-    def configure(self, *more: str) -> int:
-        """`deis-platform nats-configuration`; its exit code."""
+    def words(self) -> list[str]:
+        """`nats-configuration` and its options."""
         words = ["--passwords", self.passwords, "--tls", self.tls, "--store", self.folder / "store"]
         words += ["--listen", f"127.0.0.1:{self.port}", "--output", self.folder / "nats.conf"]
-        words += ["--monitor", f"127.0.0.1:{free_port()}"]
+        words += ["--monitor", f"127.0.0.1:{self.monitor}", "--automations", self.automations]
+        return ["nats-configuration", *map(str, words)]
+
+    def configure(self, *more: str) -> int:
+        """`deis-platform nats-configuration`; its exit code."""
         with pytest.raises(SystemExit) as end:
-            main(["nats-configuration", *map(str, words), *more])
+            main([*self.words(), *more])
         return int(str(end.value.code))
+
+    def keep(self, *kept: Kept) -> None:
+        """What `deis-platform automation` leaves in the Secret, exchanged as the kubelet does."""
+        draft = self.folder / "draft"
+        draft.write_bytes(encoded(kept))
+        draft.replace(self.automations / FILE)
+
+    async def lets_in(self, kept: Kept) -> bool:
+        """Whether the server takes that automation."""
+        url, ca_file = f"tls://localhost:{self.port}", str(self.tls / "tls.crt")
+        return await bus_users.lets_in(url, f"automation-{kept.name}", kept.password, ca_file)
 
     def settings(self, user: str, **others: str) -> BusSettings:
         """Of a service that trusts the certificate."""
@@ -64,11 +82,65 @@ def files(tmp_path: Path) -> Files:
 def server(files: Files) -> Iterator[Path]:
     """NATS as the chart runs it; gives its log."""
     assert files.configure() == 0
+    with running(files) as log:
+        yield log
+
+
+@contextmanager
+def running(files: Files) -> Iterator[Path]:
+    """NATS with that configuration; gives its log."""
     log = files.folder / "nats.log"
     command = [str(binaries.nats_server()), "--config", str(files.folder / "nats.conf")]
     with log.open("wb") as out, subprocess.Popen(command, stderr=out) as process:
         yield log
         process.terminate()
+
+
+@pytest.fixture
+def follower(files: Files) -> Iterator[None]:
+    """`nats-configuration --follow`, in a process of its own, as the chart runs it."""
+    command = [sys.executable, "-P", "-m", "deis_services.main", *files.words(), "--follow"]
+    with subprocess.Popen(command) as process:
+        yield
+        process.terminate()
+
+
+HERALD = Kept(name="herald", password="herald-secret")
+EDITOR = Kept(name="editor", app="blog", appuuid="u1", password="editor-secret")
+
+
+@pytest.mark.usefixtures("server", "follower")
+async def test_automations_come_and_go_while_the_server_runs(files: Files) -> None:
+    """Whoever is connected stays so; what is damaged in the file takes no service along."""
+    async with open_bus(files.settings("gateway"), "gateway") as bus:
+        await until(bus.ready, "the bus is ready")
+        files.keep(HERALD)
+        await until(lambda: files.lets_in(HERALD), "herald is let in")
+        files.keep(HERALD, EDITOR)
+        await until(lambda: files.lets_in(EDITOR), "editor too")
+        assert await files.lets_in(HERALD)
+        with pytest.raises(Exception, match="no right to publish"):
+            await bus.request("$JS.API.CONSUMER.MSG.NEXT.EVENTS.automation-herald", b"", {}, 5.0)
+        (files.automations / FILE).write_bytes(b"[{")
+        await until(lambda: refuses(files, EDITOR), "nobody of a damaged file is let in")
+        assert await bus.ready()
+        files.keep(EDITOR)
+        await until(lambda: files.lets_in(EDITOR), "editor again")
+        (files.automations / FILE).unlink()
+        await until(lambda: refuses(files, EDITOR), "with the Secret they go")
+    assert await lets_in(files.settings("controller"))
+
+
+async def test_a_server_that_starts_again_knows_its_automations(files: Files) -> None:
+    files.keep(HERALD)
+    assert files.configure() == 0
+    with running(files):
+        await until(lambda: files.lets_in(HERALD), "herald is let in")
+
+
+async def refuses(files: Files, kept: Kept) -> bool:
+    """The other way round."""
+    return not await files.lets_in(kept)
 
 
 async def lets_in(settings: BusSettings, seconds: float = 20.0) -> bool:

@@ -78,8 +78,20 @@ def run_one(asked: argparse.Namespace) -> int:
     """`run SERVICE`."""
     from deis_platform.runner import run_service
 
-    run_service(*door(asked.service))
+    serve, kind = door(asked.service)
+    if asked.service == "controller":
+        serve = _ending_automations(serve)
+    run_service(serve, kind)
     return 0
+
+
+def _ending_automations(serve: Serve) -> Serve:
+    """On Kubernetes: there the controller's account may write what they are kept in."""
+    if not os.environ.get("DEIS_AUTOMATIONS_SECRET"):
+        return serve
+    from deis_services.platform_cli.automation_end import beside
+
+    return beside(serve)
 
 
 def run_help(asked: argparse.Namespace) -> int:

@@ -62,6 +62,10 @@ def _nats_configuration(commands: Commands) -> None:
         "--monitor", default="127.0.0.1:8222", help="where it tells its health (127.0.0.1:8222)"
     )
     command.add_argument("--output", required=True, help="file to write, mode 0600")
+    command.add_argument("--automations", default="", help="folder of the Secret of automations")
+    command.add_argument(
+        "--follow", action="store_true", help="go on, and let the server know of changed ones"
+    )
     command.set_defaults(run=_write_nats_configuration)
 
 

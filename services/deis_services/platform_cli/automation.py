@@ -22,36 +22,32 @@ from deis_bus.streams import EVENTS
 from deis_platform.embedded.errors import ServerFailed
 from deis_platform.retry import delays, retry
 from deis_services.platform_cli import bus_users
-from deis_services.platform_cli.automations import Book, Kept
+from deis_services.platform_cli.automations import Entries, Kept, Register
 from deis_services.platform_cli.commands import show
 from deis_services.platform_cli.reach import Reach, operator_bus
+from deis_services.platform_cli.registers import register
 from deis_services.platform_cli.screen import say
 from deis_services.platform_cli.tables import table
 
-RELOAD_SECONDS = 10.0
+RELOAD_SECONDS = 25.0
+LOOK_SECONDS = 5.0
 PASSWORD_BYTES = 24
 
 
 async def add(found: Reach, asked: argparse.Namespace) -> int:
     """`automation add NAME [--app A] [--since CURSOR]`: its user, its consumer, what it needs."""
-    book = _book(found)
     automation.automation_user(asked.name)  # a wrong name is refused before anything is asked
-    if asked.name in book.read():
-        raise ServerFailed(f"there is an automation {asked.name} already")
-    async with operator_bus(found) as bus:
-        appuuid = await _identity(bus, asked.app) if asked.app else ""
-        made = automation.automation_user(asked.name, asked.app, appuuid)
-        await automation.remove(bus, asked.name)  # of an `add` that was cut off
-        await automation.add(bus, made, asked.since or NOW)
-    password = secrets.token_urlsafe(PASSWORD_BYTES) if found.embedded_nats else ""
-    kept = Kept(name=made.name, app=made.app, appuuid=made.appuuid, password=password)
-    with book.changed() as entries:
-        entries[made.name] = kept
-    if found.embedded_nats:
-        await bus_users.reload(found.data)
-        await _can_log_in(found, kept)
-    else:
-        tell_rights(made)
+    async with register(found) as kept_in:
+        if asked.name in await kept_in.read():
+            raise _taken(asked.name)
+        made = await _consumer(found, asked)
+        password = secrets.token_urlsafe(PASSWORD_BYTES) if found.writes_users else ""
+        kept = Kept(name=made.name, app=made.app, appuuid=made.appuuid, password=password)
+        await kept_in.change(lambda entries: _enter(entries, kept))
+        if found.writes_users:
+            await _taken_in(found, kept_in, kept, there=True)
+        else:
+            tell_rights(made)
     values = needed(found.bus().url, kept)
     show(asked, values, "\n".join(f"{name}={value}" for name, value in values.items()))
     return 0
@@ -61,7 +57,8 @@ async def listed(found: Reach, asked: argparse.Namespace) -> int:
     """`automation list`."""
     async with operator_bus(found) as bus:
         consumers = set(await bus.durables(EVENTS.name))
-    known = _book(found).read().values()
+    async with register(found) as kept_in:
+        known = (await kept_in.read()).values()
     rows = [(kept.name, kept.app or "(every app)", _state(kept, consumers)) for kept in known]
     text = table(("NAME", "APP", "STATE"), rows) if rows else "There are no automations."
     data = [msgspec.structs.asdict(kept.automation()) for kept in known]
@@ -71,7 +68,8 @@ async def listed(found: Reach, asked: argparse.Namespace) -> int:
 
 async def rewind(found: Reach, asked: argparse.Namespace) -> int:
     """`automation rewind NAME --since beginning|now|CURSOR`."""
-    kept = _kept(found, asked.name)
+    async with register(found) as kept_in:
+        kept = await _kept(found, kept_in, asked.name)
     async with operator_bus(found) as bus:
         cursor = await automation.rewind(bus, kept.automation(), asked.since)
     say(f"{asked.name} begins again behind {cursor}.")
@@ -80,23 +78,28 @@ async def rewind(found: Reach, asked: argparse.Namespace) -> int:
 
 async def remove(found: Reach, asked: argparse.Namespace) -> int:
     """`automation remove NAME`."""
-    kept = _kept(found, asked.name)
-    async with operator_bus(found) as bus:
-        await end(found, bus, [kept])
+    async with register(found) as kept_in:
+        kept = await _kept(found, kept_in, asked.name)
+        async with operator_bus(found) as bus:
+            await end(found, bus, kept_in, [kept])
     say(f"{asked.name} is removed.")
     return 0
 
 
-async def end(found: Reach, bus: Bus, gone: list[Kept]) -> None:
-    """Remove consumers, then users: what is cut off here is found in the book and ended again."""
+async def end(found: Reach, bus: Bus, kept_in: Register, gone: list[Kept]) -> None:
+    """Remove consumers, then users: what is cut off here is kept still, and ended again."""
     for kept in gone:
         await automation.remove(bus, kept.name)
-    with _book(found).changed() as entries:
+
+    def strike(entries: Entries) -> None:
         for kept in gone:
             if entries.get(kept.name) == kept:
                 del entries[kept.name]
-    if found.embedded_nats:
-        await bus_users.reload(found.data)
+
+    await kept_in.change(strike)
+    if found.writes_users:
+        for kept in gone:
+            await _taken_in(found, kept_in, kept, there=False)
 
 
 def needed(url: str, kept: Kept) -> dict[str, str]:
@@ -117,14 +120,28 @@ def tell_rights(made: Automation) -> None:
     sys.stderr.write(f"Your NATS has its users elsewhere. Make this one there:\n{rights}\n")
 
 
-def _book(found: Reach) -> Book:
-    if not (found.data / "secrets").is_dir():
-        raise ServerFailed(f"{found.data} is no platform's data folder: name one with --data")
-    return Book(found.data)
+async def _consumer(found: Reach, asked: argparse.Namespace) -> Automation:
+    """Make it; gives whose it is."""
+    async with operator_bus(found) as bus:
+        appuuid = await _identity(bus, asked.app) if asked.app else ""
+        made = automation.automation_user(asked.name, asked.app, appuuid)
+        await automation.remove(bus, asked.name)  # of an `add` that was cut off
+        await automation.add(bus, made, asked.since or NOW)
+    return made
 
 
-def _kept(found: Reach, name: str) -> Kept:
-    kept = _book(found).read().get(name)
+def _enter(entries: Entries, kept: Kept) -> None:
+    if kept.name in entries:
+        raise _taken(kept.name)
+    entries[kept.name] = kept
+
+
+def _taken(name: str) -> ServerFailed:
+    return ServerFailed(f"there is an automation {name} already")
+
+
+async def _kept(found: Reach, kept_in: Register, name: str) -> Kept:
+    kept = (await kept_in.read()).get(name)
     if kept is None:
         raise ServerFailed(
             f"there is no automation {name}: see `{found.command('automation', 'list')}`"
@@ -143,14 +160,19 @@ async def _identity(bus: Bus, app: str) -> str:
         raise ServerFailed(fault.detail) from fault
 
 
-async def _can_log_in(found: Reach, kept: Kept) -> None:
-    """Wait until the server has read its users again."""
-    values = needed(found.bus().url, kept)
+async def _taken_in(found: Reach, kept_in: Register, kept: Kept, *, there: bool) -> None:
+    """Have the server read its users, and wait until this one is `there` or not. It is told more
+    than once: a kubelet may look before it has heard of the change. Raises Transient."""
+    place, values = found.bus(), needed(found.bus().url, kept)
+    login = (values["NATS_URL"], values["NATS_USER"], kept.password, place.ca_file)
 
-    async def try_once() -> None:
-        if not await bus_users.lets_in(
-            values["NATS_URL"], values["NATS_USER"], values["NATS_PASSWORD"]
-        ):
-            raise Transient("NATS does not know the new user yet: is it running?")
+    async def look() -> None:
+        if await bus_users.lets_in(*login) is not there:
+            word = "does not know the new user yet" if there else "knows the user still"
+            raise Transient(f"NATS {word}: is it running?")
 
-    await retry(try_once, seconds=RELOAD_SECONDS, pauses=delays(0.05, ceiling=0.5))
+    async def tell_and_look() -> None:
+        await kept_in.tell()
+        await retry(look, seconds=LOOK_SECONDS, pauses=delays(0.05, ceiling=0.5))
+
+    await retry(tell_and_look, seconds=RELOAD_SECONDS, pauses=delays(0.05, ceiling=0.05))

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,9 +35,11 @@ async def reload(data: Path) -> None:
     await asyncio.to_thread(_rewrite, server)
 
 
-async def lets_in(url: str, user: str, password: str) -> bool:
+async def lets_in(url: str, user: str, password: str, ca_file: str = "") -> bool:
     """Whether our own server takes this user now: a bare login, for an automation may do nothing
-    that a client of ours does at its start."""
+    that a client of ours does at its start. With `ca_file` over TLS. Raises OSError where there is
+    no such file."""
+    tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
     place = urlsplit(url)
     login = {"user": user, "pass": password, "verbose": False}
     try:
@@ -44,6 +47,8 @@ async def lets_in(url: str, user: str, password: str) -> bool:
             reader, writer = await asyncio.open_connection(place.hostname, place.port)
             try:
                 await reader.readline()  # INFO
+                if tls:
+                    await writer.start_tls(tls, server_hostname=place.hostname)
                 writer.write(f"CONNECT {json.dumps(login)}\r\nPING\r\n".encode())
                 return (await reader.readline()).startswith(b"PONG")
             finally:

@@ -27,9 +27,10 @@ from deis_platform.objects import NoObject, open_objects
 from deis_platform.settings import load
 from deis_services.platform_cli import folder
 from deis_services.platform_cli.checks import TOOLS
+from deis_services.platform_cli.cluster_evidence import of_cluster, of_manager
+from deis_services.platform_cli.facts import Evidence, Port
 from deis_services.platform_cli.holders import holder
 from deis_services.platform_cli.reach import Reach
-from deis_services.platform_cli.rules import Evidence, Port
 from deis_services.platform_cli.schema import OWNER
 
 LOOKS = 8
@@ -72,7 +73,10 @@ async def collect(found: Reach, free: FreeBytes = free_bytes) -> Evidence:
         expected=_expected(found),
         outside=found.outside,
     )
-    parts = await asyncio.gather(_of_bus(found), _of_database(found), _of_objects(found))
+    asked = [_of_bus(found), _of_database(found), _of_objects(found)]
+    if evidence.namespace:
+        asked.append(of_cluster(found))
+    parts = await asyncio.gather(*asked)
     changes = {name: value for part in parts for name, value in part.items()}
     return msgspec.structs.replace(evidence, **changes)
 
@@ -136,9 +140,20 @@ async def _of_bus(found: Reach) -> dict[str, object]:
                 return {"nats": "no answer within a second", "nats_url": url}
             letters = await _letters(bus)
             components = await _components(bus, _expected(found))
+            told = await of_manager(bus) if _has(components, "manager") else {}
     except (BusError, OSError) as fault:
         return {"nats": str(fault) or type(fault).__name__, "nats_url": url}
-    return {"nats": "", "nats_url": url, "components": components, "dead": tuple(letters)}
+    return {
+        "nats": "",
+        "nats_url": url,
+        "components": components,
+        "dead": tuple(letters),
+        **told,
+    }
+
+
+def _has(components: tuple[Component, ...], name: str) -> bool:
+    return any(component.name == name for component in components)
 
 
 async def _letters(bus: Bus) -> list[Letter]:

@@ -31,6 +31,14 @@ class Options:
         "",
         help="an outside NATS: password of user platform, for the operator's commands",
     )
+    automations_secret: str = env(
+        "DEIS_AUTOMATIONS_SECRET", "", help="on Kubernetes: the Secret that automations are kept in"
+    )
+    nats_pods: str = env(
+        "DEIS_NATS_PODS",
+        "",
+        help="on Kubernetes: label of the pods of our own NATS; empty: it is somebody else's",
+    )
     nats_server: str = env("DEIS_NATS_SERVER", "", help="nats-server to run")
     database_url: str = env("DEIS_DATABASE_URL", "", help="an outside PostgreSQL")
     database_password_file: str = env("DEIS_DATABASE_PASSWORD_FILE", "", help="its password")

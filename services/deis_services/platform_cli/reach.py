@@ -34,8 +34,13 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def embedded_nats(self) -> bool:
-        """Whether the platform's NATS is its own, and its users ours to write."""
+        """Whether the platform's NATS is its own, in its data folder."""
         return not self.options.nats_url and "nats" in self.ready.get("pids", {"nats": 0})
+
+    @property
+    def writes_users(self) -> bool:
+        """Whether the users of NATS are ours to write: of the embedded one, or of the chart's."""
+        return self.embedded_nats or bool(self.options.nats_pods)
 
     @property
     def embedded_postgres(self) -> bool:

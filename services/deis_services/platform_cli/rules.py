@@ -4,64 +4,10 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable
 
-import msgspec
-
 from deis_bus.contracts.components import Finding
-from deis_bus.letters import Letter
-from deis_bus.ports import Component
-
-
-class Port(msgspec.Struct, frozen=True, kw_only=True):
-    """A port that somebody else has."""
-
-    port: int
-    host: str
-    option: str
-    """How another is chosen, e.g. `--port`."""
-    holder: str = ""
-    """Program and process, as far as this user may see it."""
-
-
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found out; None where it could not be."""
-
-    data: str
-    version: str
-    """Of the installed program."""
-    local: bool = True
-    """Whether a platform of this machine is looked at, not only outside servers."""
-    namespace: str = ""
-    """Of the platform on Kubernetes; empty on one machine."""
-    running: bool = False
-    starting: bool = False
-    """The data folder is in use, but the platform has not said that it answers."""
-    pid: int = 0
-    missing_tools: tuple[tuple[str, str], ...] = ()
-    """Program and the package that brings it."""
-    free_bytes: int | None = None
-    min_free_bytes: int = 0
-    taken: tuple[Port, ...] = ()
-    nats: str | None = None
-    """Why NATS does not answer; empty when it does."""
-    nats_url: str = ""
-    database: str | None = None
-    """The same for PostgreSQL."""
-    objects: str | None = None
-    """The same for a bucket; None also where objects are files."""
-    objects_url: str = ""
-    objects_server: str = ""
-    """Where the bucket is asked for."""
-    outside: tuple[str, ...] = ()
-    """Which of `nats` and `postgres` are not the platform's own: their logs lie elsewhere."""
-    database_url: str = ""
-    pending: tuple[str, ...] = ()
-    """Migrations that were not applied."""
-    schema: str = ""
-    """Why schema and program do not go together."""
-    components: tuple[Component, ...] = ()
-    expected: tuple[str, ...] = ()
-    dead: tuple[Letter, ...] = ()
-
+from deis_services.platform_cli import cluster_rules
+from deis_services.platform_cli.cluster_rules import pods
+from deis_services.platform_cli.facts import Evidence
 
 ASKING = {"nats": "nats server check connection -s", "postgres": "pg_isready -d"}
 """What asks a server of somebody else whether it is there."""
@@ -77,7 +23,10 @@ def findings(found: Evidence) -> list[Finding]:
         servers_away,
         objects_away,
         migrations,
+        cluster_rules.api_server_away,
+        cluster_rules.no_address,
         missing_components,
+        cluster_rules.installed,
         old_components,
         dead_letters,
     )
@@ -187,13 +136,15 @@ def missing_components(found: Evidence) -> Iterable[Finding]:
     if found.nats != "":
         return
     there = {component.name for component in found.components}
+    # The manager tells more of what has a problem in the cluster.
+    told = cluster_rules.problems(found)
     for name in found.expected:
-        if name not in there:
+        if name not in there and name not in told:
             yield Finding(
                 component=name,
                 problem="it is missing",
                 evidence=f"no {name} answers on the bus at {found.nats_url}",
-                command=_pods(found, name) or _log(found, f"grep -w {name}"),
+                command=pods(found, name) or _log(found, f"grep -w {name}"),
             )
 
 
@@ -206,7 +157,7 @@ def old_components(found: Evidence) -> Iterable[Finding]:
                 component=component.name,
                 problem=f"version {component.version} runs, {found.version} is installed",
                 evidence=f"instance {component.id}, process {pid or '?'} on {host}",
-                command=_pods(found, component.name) or _restart(found, pid),
+                command=pods(found, component.name) or _restart(found, pid),
             )
 
 
@@ -225,18 +176,6 @@ def dead_letters(found: Evidence) -> Iterable[Finding]:
 
 def _platform(found: Evidence, *words: str) -> str:
     return shlex.join(["deis-platform", *words, "--data", found.data])
-
-
-DEPLOYED = {"manager": "workflow-manager", "shipper": "log-shipper"}
-"""Components whose pods have another name."""
-
-
-def _pods(found: Evidence, component: str) -> str:
-    """What shows a component's pods and why they are as they are; empty on one machine."""
-    app = f"app=deis-{DEPLOYED.get(component, component)}"
-    return found.namespace and shlex.join(
-        ["kubectl", "--namespace", found.namespace, "describe", "pods", "--selector", app]
-    )
 
 
 def _log(found: Evidence, program: str) -> str:

@@ -7,7 +7,8 @@ import pytest
 from deis_bus.contracts.components import Finding
 from deis_bus.letters import Letter
 from deis_bus.ports import Component
-from deis_services.platform_cli.rules import Evidence, Port, findings
+from deis_services.platform_cli.facts import Evidence, Port
+from deis_services.platform_cli.rules import findings
 
 HEALTHY: dict[str, Any] = {
     "data": "/srv/deis data",
