@@ -1,0 +1,1 @@
+"""Rules of the test node that need no node."""
