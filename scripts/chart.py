@@ -75,7 +75,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "nodeSelector": {"pool": "builds", "zone": "a"},
             "egress": {"allow": ["10.1.2.3/32"], "deny": ["203.0.113.0/24"]},
         },
-        "networkPolicies": {"metricsFrom": {"name": "monitoring"}},
+        "networkPolicies": {
+            "metricsFrom": {"name": "monitoring"},
+            "automationsFrom": {"team": "robots"},
+        },
     },
     "nothing kept": {
         "nats": {"storage": {"enabled": False}},
@@ -183,8 +186,9 @@ def pod_mistakes(workload: Object, objects: list[Object]) -> Iterator[str]:
         yield "it has a token of nobody's account"
     secrets = {one["metadata"]["name"] for one in kinds(objects, "Secret")} | OUTSIDE_SECRETS
     for volume in spec.get("volumes", []):
-        name = volume.get("secret", {}).get("secretName", "")
-        if name and name not in secrets:
+        secret = volume.get("secret", {})
+        name = secret.get("secretName", "")
+        if name and name not in secrets and not secret.get("optional"):
             yield f"it mounts the Secret {name}, which nobody makes"
     volumes = {volume["name"] for volume in spec.get("volumes", [])}
     claims = workload["spec"].get("volumeClaimTemplates", [])
