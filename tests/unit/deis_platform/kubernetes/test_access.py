@@ -20,7 +20,7 @@ from deis_platform.kubernetes.access import from_pod
 from deis_platform.kubernetes.kubeconfig import from_file
 from deis_platform.kubernetes.plugin import credential
 from deis_platform.kubernetes.tokens import Unreadable
-from tests.unit.deis_platform.kubernetes.authority import Authority
+from integration.cluster.authority import Pair, new_authority, signed
 from tests.unit.deis_platform.kubernetes.fake import Fake, answer, fake_server, obj, refusal
 
 SECRET = "s3cr3t-t0k3n"
@@ -229,16 +229,16 @@ class TestTls:
     """Certificates on both sides, with a real handshake."""
 
     @pytest.fixture
-    def ours(self) -> Authority:
-        return Authority("ours")
+    def ours(self) -> Pair:
+        return new_authority("ours")
 
     @pytest.fixture
-    async def fake(self, ours: Authority, tmp_path: Path) -> AsyncIterator[Fake]:
+    async def fake(self, ours: Pair, tmp_path: Path) -> AsyncIterator[Fake]:
         """A server that wants a client certificate."""
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=ours.pem.decode())
         tls.verify_mode = ssl.CERT_REQUIRED
-        certificate, key = ours.issue("kubernetes")
-        (tmp_path / "server.pem").write_bytes(certificate + key)
+        server = signed(ours, "kubernetes", names=["kubernetes"])
+        (tmp_path / "server.pem").write_bytes(server.pem + server.key_pem)
         tls.load_cert_chain(tmp_path / "server.pem")
         async with fake_server(tls) as running:
             yield running
@@ -247,18 +247,18 @@ class TestTls:
     async def test_both_sides(
         self,
         fake: Fake,
-        ours: Authority,
+        ours: Pair,
         tmp_path: Path,
         as_data: bool,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """As data, and as files beside the kubeconfig; data stands before a file."""
-        certificate, key = ours.issue("admin")
+        admin = signed(ours, "admin")
         made: dict[str, dict[str, str]] = {"cluster": {}, "user": {}}
         for where, name, content in (
             ("cluster", "certificate-authority", ours.pem),
-            ("user", "client-certificate", certificate),
-            ("user", "client-key", key),
+            ("user", "client-certificate", admin.pem),
+            ("user", "client-key", admin.key_pem),
         ):
             (tmp_path / name).write_bytes(content if not as_data else b"nonsense")
             made[where][name] = name
@@ -272,14 +272,14 @@ class TestTls:
 
     @pytest.mark.parametrize("insecure", [True, False])
     async def test_another_authority(
-        self, fake: Fake, ours: Authority, tmp_path: Path, insecure: bool
+        self, fake: Fake, ours: Pair, tmp_path: Path, insecure: bool
     ) -> None:
-        certificate, key = ours.issue("admin")
+        admin = signed(ours, "admin")
         user = {
-            "client-certificate-data": base64.b64encode(certificate).decode(),
-            "client-key-data": base64.b64encode(key).decode(),
+            "client-certificate-data": base64.b64encode(admin.pem).decode(),
+            "client-key-data": base64.b64encode(admin.key_pem).decode(),
         }
-        other = base64.b64encode(Authority("other").pem).decode()
+        other = base64.b64encode(new_authority("other").pem).decode()
         cluster = {
             "server": fake.url,
             "certificate-authority-data": other,
@@ -292,20 +292,20 @@ class TestTls:
         with pytest.raises(Transient, match="certificate is not trusted"):
             await asked_with(fake, file)
 
-    async def test_a_key_of_another_certificate(self, ours: Authority, tmp_path: Path) -> None:
+    async def test_a_key_of_another_certificate(self, ours: Pair, tmp_path: Path) -> None:
         user = {
-            "client-certificate-data": base64.b64encode(ours.issue("a")[0]).decode(),
-            "client-key-data": base64.b64encode(ours.issue("b")[1]).decode(),
+            "client-certificate-data": base64.b64encode(signed(ours, "a").pem).decode(),
+            "client-key-data": base64.b64encode(signed(ours, "b").key_pem).decode(),
         }
         with pytest.raises(NoCluster, match="certificate or key"):
             await from_file(written(tmp_path, {"server": "https://x"}, user))
 
-    async def test_a_key_with_a_password(self, ours: Authority, tmp_path: Path) -> None:
+    async def test_a_key_with_a_password(self, ours: Pair, tmp_path: Path) -> None:
         """Nobody is asked for it on the terminal."""
-        certificate, key = ours.issue("a", password=SECRET)
+        made = signed(ours, "a")
         user = {
-            "client-certificate-data": base64.b64encode(certificate).decode(),
-            "client-key-data": base64.b64encode(key).decode(),
+            "client-certificate-data": base64.b64encode(made.pem).decode(),
+            "client-key-data": base64.b64encode(made.locked(SECRET)).decode(),
         }
         with pytest.raises(NoCluster, match="encrypted") as caught:
             await from_file(written(tmp_path, {"server": "https://x"}, user))
@@ -317,7 +317,7 @@ class TestPod:
 
     @pytest.fixture
     def mount(self, tmp_path: Path) -> Path:
-        (tmp_path / "ca.crt").write_bytes(Authority("ours").pem)
+        (tmp_path / "ca.crt").write_bytes(new_authority("ours").pem)
         (tmp_path / "token").write_text(f"{SECRET}\n")
         return tmp_path
 
