@@ -1,10 +1,12 @@
 """config:set, scale and rollback beside kubectl doing the same to a bare Deployment.
 
-By turns, so that both meet the same machine. Ours is the API request, which returns once the
-release serves; the baseline is kubectl's change and its `rollout status`.
+By turns, and each of the two is first in every other round, so that both meet the same machine; what
+the change before left to end has ended. Ours is the API request, which returns once the release
+serves; the baseline is kubectl's change and its `rollout status`.
 """
 
 import asyncio
+import functools
 import json
 import statistics
 import time
@@ -16,6 +18,7 @@ from integration.cluster.node import Node
 from integration.kubernetes.platform import ClusterPlatform
 from integration.person import Person
 from integration.rest import Rest
+from integration.servers import until
 
 REACH = 1.3
 INSTANCES = 3
@@ -50,6 +53,14 @@ class Bare:
         """Wait as a person would."""
         await self._kube("rollout", "status", f"deployment/{NAME}", "--timeout=120s")
 
+    async def quiet(self) -> None:
+        """Wait until the instances that earlier changes ended are gone."""
+        await until(self._nothing_ends, "ended instances are gone", 60)
+
+    def _nothing_ends(self) -> bool:
+        pods = self._node.get("--namespace", self._app, "pods")["items"]
+        return not any("deletionTimestamp" in pod["metadata"] for pod in pods)
+
     async def _kube(self, *words: str) -> None:
         command = ("--namespace", self._app, *words)
         await asyncio.to_thread(self._node.kube, *command, seconds=130)
@@ -75,18 +86,19 @@ async def _round(
     api: Rest, bare: Bare, path: str, number: int, version: int, times: dict[str, Timed]
 ) -> None:
     target = f"deployment/{NAME}"
-    await _both(
+    pair = functools.partial(_both, bare, number % 2 == 0)
+    await pair(
         times.setdefault("config:set", ([], [])),
         lambda: api.post(f"{path}/config", values={"ROUND": str(number)}),
         lambda: bare.does("set", "env", target, f"ROUND={number}"),
     )
     for before, after in ((1, INSTANCES), (INSTANCES, 1)):
-        await _both(
+        await pair(
             times.setdefault(f"scale from {before} to {after}", ([], [])),
             lambda after=after: api.post(f"{path}/scale", web=after),  # type: ignore[misc]
             lambda after=after: bare.does("scale", target, f"--replicas={after}"),  # type: ignore[misc]
         )
-    await _both(
+    await pair(
         times.setdefault("rollback", ([], [])),
         lambda: api.post(f"{path}/releases/rollback", version=version),
         lambda: bare.does("rollout", "undo", target),
@@ -94,9 +106,15 @@ async def _round(
 
 
 async def _both(
-    times: Timed, ours: Callable[[], Awaitable[object]], theirs: Callable[[], Awaitable[object]]
+    bare: Bare,
+    theirs_first: bool,
+    times: Timed,
+    ours: Callable[[], Awaitable[object]],
+    theirs: Callable[[], Awaitable[object]],
 ) -> None:
-    for kept, work in zip(times, (ours, theirs), strict=True):
+    both = list(zip(times, (ours, theirs), strict=True))
+    for kept, work in reversed(both) if theirs_first else both:
+        await bare.quiet()
         began = time.monotonic()
         await work()
         kept.append(time.monotonic() - began)
