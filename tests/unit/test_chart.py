@@ -112,6 +112,8 @@ def test_the_defaults_fit_the_schema(values: dict[str, Any]) -> None:
         {"gateway": {"replicas": 0}},
         {"routers": {}},
         {"registrationMode": "all"},
+        {"global": {"storge": "s3"}},
+        {"apps": {"quota": {"spec": {"hard": {"pods": "10"}}}}},
     ]
     for wrong in mistakes:
         with pytest.raises(jsonschema.ValidationError):
