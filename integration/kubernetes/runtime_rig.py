@@ -22,6 +22,7 @@ from deis_platform.reports import Reports
 from deis_platform.runner import run_parts
 from deis_platform.runtime.kubernetes import KubernetesRuntime
 from deis_platform.runtime.kubernetes.facts import Facts
+from deis_platform.runtime.kubernetes.images import Inspect
 from integration.cluster.commands import run
 from integration.cluster.containers import allow_plain
 from integration.cluster.node import Node
@@ -62,21 +63,25 @@ def facts_of(stack_image: str, **more: object) -> Facts:
 
 
 @asynccontextmanager
-async def running(node: Node, bus: Bus, facts: Facts) -> AsyncIterator[Cluster]:
-    """The runtime until the end of the context."""
+async def running(
+    node: Node, bus: Bus, facts: Facts, inspect: Inspect = no_port
+) -> AsyncIterator[Cluster]:
+    """The runtime until the end of the context; `inspect` asks registries."""
     async with (
         open_kubernetes(KubernetesSettings(kubeconfig=str(node.kubeconfig))) as api,
-        running_on(api, node, bus, facts) as cluster,
+        running_on(api, node, bus, facts, inspect) as cluster,
     ):
         yield cluster
 
 
 @asynccontextmanager
-async def running_on(api: Kubernetes, node: Node, bus: Bus, facts: Facts) -> AsyncIterator[Cluster]:
+async def running_on(
+    api: Kubernetes, node: Node, bus: Bus, facts: Facts, inspect: Inspect = no_port
+) -> AsyncIterator[Cluster]:
     """The same, on a door that is open already."""
     reports = Reports(bus)
     stop = asyncio.Event()
-    runtime = KubernetesRuntime(api, bus, facts, reports, no_port)
+    runtime = KubernetesRuntime(api, bus, facts, reports, inspect)
     parts = asyncio.create_task(run_parts((*runtime.parts, reports), stop))
     cluster = Cluster(api, runtime, facts, reports)
     try:
