@@ -12,10 +12,9 @@ import pytest
 
 from integration.kubernetes.platform import ClusterPlatform
 from integration.kubernetes.sample import destroyed, pushed
-from integration.person import Person
 from integration.rest import Rest
-from integration.sample_app import commit, edition
-from integration.traffic import Traffic, traffic
+from integration.rounds import Rounds, served
+from integration.traffic import traffic
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.server]
 
@@ -48,40 +47,18 @@ async def rounds(platform: ClusterPlatform, folder: Path, instances: int, count:
         async with Rest(platform, person) as api:
             await api.post(f"/apps/{app}/scale", web=instances)
             async with traffic(80, platform.host(app), address=platform.address) as seen:
+                changes = Rounds(person, api, seen, app, instances, more=1)
                 version = 2
                 for number in range(1, count + 1):
-                    version = await one_round(person, api, seen, app, instances, number, version)
+                    version = await changes.one(number, version)
                     if instances > 1:
                         await evicted(platform, api, app)
                         await seen.some_more()
                     assert not seen.failures, (number, seen.failures[:5], platform.log())
-        assert not seen.failures, seen.failures[:5]
         print(f"{instances} instances, {count} rounds: {seen.answered} requests, none failed")
     finally:
         await destroyed(person, app)
-    assert {f"edition {number}".encode() for number in range(count + 1)} <= set(seen.bodies)
-
-
-async def one_round(
-    person: Person, api: Rest, seen: Traffic, app: str, instances: int, number: int, version: int
-) -> int:
-    """Every kind of change once; gives the newest release."""
-    path = f"/apps/{app}"
-    await commit(person, edition(number))
-    await person.types("git", "push", "deis", "main", says=f"{app}:v{version + 1} deployed")
-    await seen.some_more()
-    await api.post(f"{path}/config", values={"ROUND": str(number)})
-    await seen.some_more()
-    await api.post(f"{path}/pods/web/restart")
-    await seen.some_more()
-    await api.post(f"{path}/scale", web=instances + 1)
-    await seen.some_more()
-    await api.post(f"{path}/scale", web=instances)
-    await seen.some_more()
-    rolled = await api.post(f"{path}/releases/rollback", version=version)
-    assert rolled["version"] == version + 3
-    await seen.some_more()
-    return version + 3
+    served(seen, count)
 
 
 async def evicted(platform: ClusterPlatform, api: Rest, app: str) -> None:
