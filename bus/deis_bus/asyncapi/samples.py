@@ -44,6 +44,7 @@ _BY_TYPE: dict[str, dict[str, Any]] = {
     "component.started": {"instance": "logger-5d1c", "version": "0.1.0"},
     "component.missing": {"instance": "logger-5d1c"},
     "component.returned": {"instance": "logger-5d1c"},
+    "component.updated": {"version": "0.2.0"},
     "instance.changed": {"state": "up", "reason": ""},
     "operation.queued": {"kind": "scale"},
     "operation.done": {"kind": "scale"},

@@ -9,6 +9,19 @@ from deis_bus.rpc import Empty, Method
 
 COMPONENTS = ("gateway", "controller", "builder", "router", "logger", "manager")
 """What must run everywhere; `runtime` too on one machine."""
+_LONGER = {"manager": "workflow-manager", "shipper": "log-shipper"}
+_SHORTER = {name: component for component, name in _LONGER.items()}
+
+
+def workload_of(component: str) -> str:
+    """`deis-controller` of `controller`: its Deployment and the label `app` of its pods."""
+    return f"deis-{_LONGER.get(component, component)}"
+
+
+def component_of(workload: str) -> str:
+    """`controller` of `deis-controller`."""
+    short = workload.removeprefix("deis-")
+    return _SHORTER.get(short, short)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ class ComponentMissing(Event, frozen=True):
 
 
 class ComponentReturned(Event, frozen=True):
-    """A component that was missing is back."""
+    """A component that was missing is back, or one that crashed is well again."""
 
     TYPE = "component.returned"
     component: str
@@ -45,6 +45,14 @@ class ComponentOutdated(Event, frozen=True):
     component: str
     version: str
     latest: str
+
+
+class ComponentUpdated(Event, frozen=True):
+    """A component that was outdated has another version, and no newer one is known."""
+
+    TYPE = "component.updated"
+    component: str
+    version: str
 
 
 class MessageBuried(Event, frozen=True):

@@ -422,6 +422,15 @@ volumeClaimTemplates:
 gateway,controller,builder,router,logger,manager,shipper
 {{- end }}
 
+{{- /* The servers that run here too; empty where all of them are somebody else's. */}}
+{{- define "workflow.servers" -}}
+{{- $here := list }}
+{{- if include "workflow.natsHere" . }}{{ $here = append $here "nats" }}{{ end }}
+{{- if include "workflow.databaseHere" . }}{{ $here = append $here "database" }}{{ end }}
+{{- if include "workflow.objectsHere" . }}{{ $here = append $here "objects" }}{{ end }}
+{{- join "," $here }}
+{{- end }}
+
 {{- define "workflow.natsProbe" -}}
 {{- $program := `import socket, sys
 with socket.create_connection(("127.0.0.1", 8222), 4) as link:

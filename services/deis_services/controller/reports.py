@@ -14,6 +14,7 @@ from deis_bus.events.fleet import (
     ComponentOutdated,
     ComponentReturned,
     ComponentStarted,
+    ComponentUpdated,
 )
 from deis_bus.events.processes import InstanceChanged, InstanceCrashed, RunEnded
 from deis_bus.streams import REPORTS, Durable
@@ -53,6 +54,7 @@ class Reports:
             ComponentOutdated: self.on_component,
             ComponentReturned: self.on_component,
             ComponentStarted: self.on_component,
+            ComponentUpdated: self.on_component,
         }
 
     async def on_build_done(self, event: BuildDone, delivered: Delivered) -> None:

@@ -7,6 +7,7 @@ Nothing is sent; without a feed nothing is asked either.
 
 import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -34,7 +35,8 @@ class Feed:
 
     def __init__(self, source: str, seconds: float) -> None:
         self.latest: dict[str, str] = {}
-        self.changed = asyncio.Event()
+        self.listeners: list[Callable[[], None]] = []
+        """They hear that it was read."""
         self._source = source
         self._seconds = seconds
 
@@ -44,7 +46,8 @@ class Feed:
             pause = self._seconds
             try:
                 self.latest = parse(await self._read())
-                self.changed.set()
+                for listener in self.listeners:
+                    listener()
             except (BadFeed, aiohttp.ClientError, OSError, TimeoutError) as fault:
                 log.warning("the feed of versions cannot be read", fault=str(fault))
                 pause = min(pause, AGAIN_SECONDS)
@@ -63,7 +66,13 @@ class Feed:
         ):
             if answer.status != 200:
                 raise BadFeed(f"it answered {answer.status}")
-            return await answer.content.read(MAX_BYTES + 1)
+            raw = b""
+            # One read gives what has come so far, which may be a part of it.
+            async for chunk in answer.content.iter_any():
+                raw += chunk
+                if len(raw) > MAX_BYTES:
+                    break
+            return raw
 
 
 def parse(raw: bytes) -> dict[str, str]:

@@ -1,12 +1,10 @@
 """What is installed, as values, and what is wrong with it (components.md 8). Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 from deis_bus.contracts.components import ComponentState
-from deis_bus.events import Event
-from deis_bus.events.fleet import ComponentCrashed, ComponentMissing, ComponentOutdated
 from deis_bus.ports import Component
 
 
@@ -27,21 +25,18 @@ class PodState(msgspec.Struct, frozen=True, kw_only=True):
 
     component: str
     name: str
+    ready: bool = False
     restarts: int = 0
     crashing: bool = False
-    """It waits before it is started again."""
+    """It has ended, or waits before it is started again."""
     reason: str = ""
     """How it ended last."""
+    trouble: str = ""
+    """Why it does not start, as the cluster says: `ImagePullBackOff`, `Unschedulable`."""
 
 
 FEED_ALL = "workflow"
 """In the feed: the newest version of everything that has no entry of its own."""
-
-
-def component_of(name: str) -> str:
-    """`controller` of `deis-controller`; the manager has a longer name than its service."""
-    short = name.removeprefix("deis-")
-    return {"workflow-manager": "manager", "log-shipper": "shipper"}.get(short, short)
 
 
 def is_newer(latest: str, installed: str) -> bool:
@@ -60,16 +55,8 @@ def latest_of(component: str, feed: Mapping[str, str]) -> str:
 
 def state(workload: Workload, pods: Iterable[PodState], feed: Mapping[str, str]) -> ComponentState:
     """A workload with its pods, as it is shown."""
+    own = [pod for pod in pods if pod.component == workload.component]
     latest = latest_of(workload.component, feed)
-    crashing = [pod for pod in pods if pod.component == workload.component and pod.crashing]
-    problem = ""
-    if crashing:
-        problem = f"crashed: {crashing[0].name}, {crashing[0].restarts} restarts"
-        problem += f", {crashing[0].reason}" if crashing[0].reason else ""
-    elif workload.ready < workload.wanted:
-        problem = f"missing: {workload.ready} of {workload.wanted} ready"
-    elif is_newer(latest, workload.version):
-        problem = f"outdated: {latest} is there"
     return ComponentState(
         name=workload.component,
         version=workload.version,
@@ -77,7 +64,46 @@ def state(workload: Workload, pods: Iterable[PodState], feed: Mapping[str, str])
         latest=latest,
         wanted=workload.wanted,
         ready=workload.ready,
-        problem=problem,
+        problem=_crashed(own) or _missing(workload, own) or _outdated(workload.version, latest),
+    )
+
+
+def _crashed(pods: list[PodState]) -> str:
+    worst = max((pod for pod in pods if pod.crashing), key=lambda pod: pod.restarts, default=None)
+    if worst is None:
+        return ""
+    return f"crashed: {worst.name}, {worst.restarts} restarts" + _more(worst.reason)
+
+
+def _missing(workload: Workload, pods: list[PodState]) -> str:
+    if workload.wanted == 0:
+        return "missing: none is wanted, it was scaled to 0 or no node takes it"
+    if workload.ready >= workload.wanted:
+        return ""
+    trouble = next((pod.trouble for pod in pods if pod.trouble), "")
+    return f"missing: {workload.ready} of {workload.wanted} ready" + _more(trouble)
+
+
+def _outdated(version: str, latest: str) -> str:
+    if not is_newer(latest, version):
+        return ""
+    return f"outdated: {version} is installed, {latest} is there"
+
+
+def _more(word: str) -> str:
+    return f", {word}" if word else ""
+
+
+def unheard(
+    states: Iterable[ComponentState], missed: Collection[str]
+) -> tuple[ComponentState, ...]:
+    """The same, with those that look well and are missed on the bus."""
+    silent = "missing: its pods are ready, and it does not answer on the bus"
+    return tuple(
+        msgspec.structs.replace(one, problem=silent)
+        if one.name in missed and not one.problem
+        else one
+        for one in states
     )
 
 
@@ -95,7 +121,7 @@ def _on_bus(name: str, seen: list[Component], feed: Mapping[str, str]) -> Compon
     if not seen:
         return ComponentState(name=name, wanted=1, problem="missing: nobody answers")
     version, latest = seen[0].version, latest_of(name, feed)
-    problem = f"outdated: {latest} is there" if is_newer(latest, version) else ""
+    problem = _outdated(version, latest)
     return ComponentState(
         name=name, version=version, latest=latest, ready=len(seen), problem=problem
     )
@@ -104,54 +130,6 @@ def _on_bus(name: str, seen: list[Component], feed: Mapping[str, str]) -> Compon
 def absent(component: str) -> ComponentState:
     """One that should be installed and is not."""
     return ComponentState(name=component, wanted=1, problem="missing: not installed")
-
-
-class Told:
-    """What was told already, so that each thing is told once."""
-
-    def __init__(self) -> None:
-        self._restarts: dict[str, int] = {}
-        self._outdated: dict[str, str] = {}
-        self._missing: set[str] = set()
-
-    def crashes(self, pods: Iterable[PodState]) -> list[Event]:
-        """A restart more than last time; what a pod had at the first look is no news."""
-        events: list[Event] = []
-        seen = {}
-        for pod in pods:
-            seen[pod.name] = pod.restarts
-            if pod.restarts > self._restarts.get(pod.name, pod.restarts):
-                events.append(
-                    ComponentCrashed(
-                        component=pod.component,
-                        instance=pod.name,
-                        restarts=pod.restarts,
-                        reason=pod.reason,
-                    )
-                )
-        self._restarts = seen
-        return events
-
-    def outdated(self, states: Iterable[ComponentState]) -> list[Event]:
-        """A newer version than last time."""
-        events: list[Event] = []
-        for one in states:
-            if is_newer(one.latest, one.version) and self._outdated.get(one.name) != one.latest:
-                self._outdated[one.name] = one.latest
-                events.append(
-                    ComponentOutdated(component=one.name, version=one.version, latest=one.latest)
-                )
-        return events
-
-    def missing(self, states: Iterable[ComponentState], silent: Iterable[str]) -> list[Event]:
-        """Of `silent`, those that nobody would miss on the bus: none ready any more."""
-        gone = {one.name for one in states if one.wanted and not one.ready}
-        gone &= set(silent)
-        events: list[Event] = [
-            ComponentMissing(component=name) for name in sorted(gone - self._missing)
-        ]
-        self._missing = gone
-        return events
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from deis_platform.metrics import LoopLag, Metrics
 from deis_platform.presence import Presence
 from deis_platform.runner import Part, run_parts, run_service, wait_for_stop
 from deis_services.manager.feed import Feed
-from deis_services.manager.model import on_bus
+from deis_services.manager.model import on_bus, unheard
 from deis_services.manager.rules import Roll
 from deis_services.manager.settings import Settings
 from deis_services.manager.watch import OWN, Watch
@@ -59,7 +59,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         bus = await stack.enter_async_context(open_bus(settings.bus, OWN))
         feed = Feed(settings.feed, settings.feed_seconds)
         watch = Watch(bus, roll, settings.interval_seconds)
-        more, listing = await _listing(settings, stack, feed, watch)
+        more, listing = await _listing(settings, stack, feed, watch, roll)
 
         async def listed(_question: Empty, _context: Context) -> ComponentList:
             return ComponentList(listing())
@@ -77,7 +77,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _listing(
-    settings: Settings, stack: AsyncExitStack, feed: Feed, watch: Watch
+    settings: Settings, stack: AsyncExitStack, feed: Feed, watch: Watch, roll: Roll
 ) -> tuple[tuple[Part, ...], Listing]:
     """Who tells what is there: the cluster's workloads, else whoever answers on the bus."""
     if settings.runtime.kind == "local":
@@ -86,8 +86,15 @@ async def _listing(
     from deis_services.manager.cluster import Cluster
 
     api = await stack.enter_async_context(open_kubernetes(settings.cluster))
-    cluster = Cluster(api, feed, settings.components, watch.tell)
-    return cluster.parts, cluster.states
+    cluster = Cluster(
+        api,
+        feed,
+        watch.tell,
+        expected=(*settings.components, *settings.servers),
+        heard=settings.components,
+    )
+    watch.listeners.append(cluster.shown.hear)
+    return cluster.parts, lambda: unheard(cluster.states(), roll.missing)
 
 
 def main() -> None:

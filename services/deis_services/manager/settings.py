@@ -25,6 +25,11 @@ class Settings:
         (*COMPONENTS, "runtime"),
         help="what should run; without runtime on Kubernetes",
     )
+    servers: tuple[str, ...] = env(
+        "DEIS_SERVERS",
+        (),
+        help="on Kubernetes, what should run there besides: nats, database, objects",
+    )
     runtime: RuntimeSettings
     cluster: KubernetesSettings
     feed: str = env(

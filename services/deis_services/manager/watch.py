@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 
@@ -43,6 +44,8 @@ class Watch:
         self.waiting: deque[Report] = deque(maxlen=MAX_WAITING)
         self.seen: tuple[Component, ...] = ()
         """Who answered at the last look."""
+        self.listeners: list[Callable[[Event], None]] = []
+        """They hear all that is told, at once and whatever the bus does."""
         self._bus = bus
         self._roll = roll
         self._interval = interval_seconds
@@ -61,6 +64,8 @@ class Watch:
         """Report it with the next look."""
         _tell(event)
         self.waiting.append(report(event))
+        for listener in self.listeners:
+            listener(event)
 
     async def once(self) -> None:
         """One look, and what waits goes out. Raises BusError while the bus is away."""

@@ -29,9 +29,15 @@ KINDS = {
     "resourcequotas": ("v1", "ResourceQuota"),
     "deployments": ("apps/v1", "Deployment"),
     "replicasets": ("apps/v1", "ReplicaSet"),
+    "statefulsets": ("apps/v1", "StatefulSet"),
+    "daemonsets": ("apps/v1", "DaemonSet"),
     "networkpolicies": ("networking.k8s.io/v1", "NetworkPolicy"),
     "poddisruptionbudgets": ("policy/v1", "PodDisruptionBudget"),
+    "nodes": ("v1", "Node"),
+    "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"),
 }
+COUNTED = ("deployments", "networkpolicies", "poddisruptionbudgets")
+"""Kinds whose changes the API server counts."""
 Key = tuple[str, str, str]
 
 
@@ -47,6 +53,8 @@ class Server:
         """What is answered to writes of these plurals: status and words."""
         self.before: dict[int, Callable[[], Awaitable[object]]] = {}
         """What happens before the write of that place among `writes`."""
+        self.away: set[str] = set()
+        """Plurals that nobody can read: connections end without an answer."""
         self.url = ""
         self._version = 0
         self._told: list[tuple[int, str, str, Object]] = []
@@ -70,7 +78,7 @@ class Server:
         meta["resourceVersion"] = str(self._version)
         meta.setdefault("uid", before["metadata"]["uid"] if before else f"uid-{self._version}")
         meta.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
-        if plural == "deployments":
+        if plural in COUNTED:
             changed = before is None or _told(before) != _told(obj)
             meta["generation"] = (before["metadata"]["generation"] if before else 0) + changed
         obj["apiVersion"], obj["kind"] = KINDS[plural]
@@ -98,6 +106,8 @@ class Server:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Every request there is."""
+        if request.path == "/readyz":
+            return web.Response(text="ok")
         plural, namespace, name = _place(request.path)
         body = await request.read()
         given = msgspec.json.decode(body) if body else {}
@@ -107,9 +117,7 @@ class Server:
             await happens()
         if self.left is not None:
             if self.left <= 0:
-                if request.transport is not None:
-                    request.transport.abort()
-                return web.Response()
+                return _cut(request)
             self.left -= 1
         self.writes.append(f"{request.method} {plural}/{name or given['metadata']['name']}")
         if plural in self.refused:
@@ -120,6 +128,8 @@ class Server:
     async def _read(
         self, request: web.Request, plural: str, namespace: str, name: str
     ) -> web.StreamResponse:
+        if plural in self.away:
+            return _cut(request)
         if request.query.get("watch"):
             return await self._watch(request, plural)
         if name:
@@ -138,7 +148,8 @@ class Server:
     async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        since, selector = int(request.query["resourceVersion"]), request.query["labelSelector"]
+        since = int(request.query["resourceVersion"])
+        selector = request.query.get("labelSelector", "")
         while not self._closing:
             changed = self._changed
             news = list(self._told)
@@ -211,6 +222,12 @@ def _place(path: str) -> Key:
     if words[0] == "namespaces" and len(words) > 2:
         namespace, words = words[1], words[2:]
     return words[0], namespace, words[1] if len(words) > 1 else ""
+
+
+def _cut(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 def _refusal(status: int, words: str = "no", reason: str = "") -> web.Response:

@@ -1,26 +1,25 @@
-"""What is installed, what is wrong with it, and that each thing is told once."""
+"""What is installed, and what is wrong with it."""
 
+import msgspec
 import pytest
 
-from deis_bus.contracts.components import ComponentState
-from deis_bus.events.fleet import ComponentCrashed, ComponentMissing, ComponentOutdated
+from deis_bus.contracts.components import component_of, workload_of
 from deis_bus.ports import Component
 from deis_services.manager import model
-from deis_services.manager.model import PodState, Told, Workload
+from deis_services.manager.model import PodState, Workload
 
 ROUTER = Workload(
     component="router", kind="Deployment", name="deis-router", version="0.1.0", wanted=2, ready=2
 )
 
 
-def pod(restarts: int, *, crashing: bool = False) -> PodState:
-    return PodState(
-        component="router",
-        name="deis-router-1",
-        restarts=restarts,
-        crashing=crashing,
-        reason="OOMKilled",
-    )
+CRASHING = PodState(
+    component="router", name="deis-router-1", restarts=4, crashing=True, reason="OOMKilled"
+)
+
+
+def router(**changes: object) -> Workload:
+    return msgspec.structs.replace(ROUTER, **changes)
 
 
 @pytest.mark.parametrize(
@@ -40,19 +39,53 @@ def test_versions_are_compared_number_by_number(latest: str, installed: str, new
     assert model.is_newer(latest, installed) is newer
 
 
-def test_names_of_workloads_lead_to_components() -> None:
-    names = ("deis-router", "deis-workflow-manager", "deis-log-shipper", "deis-nats")
-    assert [model.component_of(name) for name in names] == ["router", "manager", "shipper", "nats"]
+@pytest.mark.parametrize("component", ["router", "manager", "shipper", "nats"])
+def test_names_of_workloads_lead_to_components_and_back(component: str) -> None:
+    assert component_of(workload_of(component)) == component
+
+
+def test_longer_names_of_workloads() -> None:
+    names = ["deis-workflow-manager", "deis-log-shipper", "deis-router"]
+    assert [workload_of(name) for name in ("manager", "shipper", "router")] == names
 
 
 def test_the_worst_problem_is_shown() -> None:
     feed = {"workflow": "0.2.0"}
-    few = Workload(**{f: getattr(ROUTER, f) for f in ROUTER.__struct_fields__} | {"ready": 1})
+    few = router(ready=1)
     assert model.state(ROUTER, [], {}).problem == ""
-    assert model.state(ROUTER, [], feed).problem == "outdated: 0.2.0 is there"
+    outdated = "outdated: 0.1.0 is installed, 0.2.0 is there"
+    assert model.state(ROUTER, [], feed).problem == outdated
     assert model.state(few, [], feed).problem == "missing: 1 of 2 ready"
-    crashed = model.state(few, [pod(4, crashing=True)], feed)
+    crashed = model.state(few, [CRASHING], feed)
     assert crashed.problem == "crashed: deis-router-1, 4 restarts, OOMKilled"
+
+
+def test_of_several_pods_that_crash_the_worst_is_shown() -> None:
+    first = PodState(component="router", name="deis-router-0", restarts=1, crashing=True)
+    other = PodState(component="builder", name="deis-builder-0", restarts=9, crashing=True)
+    state = model.state(router(ready=1), [first, CRASHING, other], {})
+    assert state.problem.startswith("crashed: deis-router-1, 4 restarts")
+
+
+def test_what_does_not_start_is_missing_and_says_why() -> None:
+    stuck = PodState(component="router", name="deis-router-2", trouble="ImagePullBackOff")
+    state = model.state(router(ready=1), [stuck], {})
+    assert state.problem == "missing: 1 of 2 ready, ImagePullBackOff"
+
+
+def test_what_was_scaled_away_is_missing_too() -> None:
+    state = model.state(router(wanted=0, ready=0), [], {})
+    assert state.problem.startswith("missing: none is wanted")
+
+
+def test_pods_that_are_ready_and_not_heard_are_missing() -> None:
+    well = model.state(ROUTER, [], {})
+    crashed = model.state(router(component="builder"), [], {"builder": "9.0"})
+    shown = model.unheard([crashed, well], {"router", "builder"})
+    assert [one.name for one in shown] == ["builder", "router"]
+    assert shown[0] == crashed
+    assert shown[1].problem == "missing: its pods are ready, and it does not answer on the bus"
+    assert model.unheard([well], ()) == (well,)
 
 
 def test_an_entry_of_its_own_in_the_feed_wins() -> None:
@@ -62,37 +95,9 @@ def test_an_entry_of_its_own_in_the_feed_wins() -> None:
 
 def test_on_a_bus_alone_components_are_who_answers() -> None:
     there = Component(name="router", id="r1", version="0.1.0")
-    missing, router = model.on_bus(("router", "builder"), [there], {"workflow": "0.3.0"})
+    missing, answers = model.on_bus(("router", "builder"), [there], {"workflow": "0.3.0"})
     assert (missing.name, missing.problem) == ("builder", "missing: nobody answers")
-    assert (router.ready, router.problem) == (1, "outdated: 0.3.0 is there")
-
-
-def test_a_crash_is_told_once_and_old_ones_are_no_news() -> None:
-    told = Told()
-    assert told.crashes([pod(3)]) == []
-    assert told.crashes([pod(4)]) == [
-        ComponentCrashed(
-            component="router", instance="deis-router-1", restarts=4, reason="OOMKilled"
-        )
-    ]
-    assert told.crashes([pod(4)]) == []
-
-
-def test_a_newer_version_is_told_once() -> None:
-    told = Told()
-    state = model.state(ROUTER, [], {"workflow": "0.2.0"})
-    assert told.outdated([state]) == [
-        ComponentOutdated(component="router", version="0.1.0", latest="0.2.0")
-    ]
-    assert told.outdated([state]) == []
-
-
-def test_only_what_nobody_hears_on_the_bus_is_missed_here() -> None:
-    told = Told()
-    nats = ComponentState(name="nats", wanted=1)
-    router = ComponentState(name="router", wanted=1)
-    assert told.missing([nats, router], {"nats"}) == [ComponentMissing(component="nats")]
-    assert told.missing([nats, router], {"nats"}) == []
-    back = ComponentState(name="nats", wanted=1, ready=1)
-    assert told.missing([back], {"nats"}) == []
-    assert told.missing([nats], {"nats"}) == [ComponentMissing(component="nats")]
+    assert (answers.ready, answers.problem) == (
+        1,
+        "outdated: 0.1.0 is installed, 0.3.0 is there",
+    )
