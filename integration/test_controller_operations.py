@@ -15,8 +15,9 @@ from deis_bus.jetstream import JetStreamBus
 from deis_bus.routes import AppRoute, app_key
 from deis_bus.streams import ROUTES
 from deis_platform.runtime.memory import MemoryRuntime
-from deis_services.controller import operations, outcome, store
+from deis_services.controller import begin, operations, outcome, store
 from deis_services.controller.model import App
+from deis_services.controller.settings import DeploySettings
 from integration.bus_rig import OnNats
 from integration.controller_api.rig import Reply
 from integration.controller_rig import OWNER, Controller, controller, settings_of
@@ -30,7 +31,7 @@ IMAGE = {"image": "registry/example"}
 
 @asynccontextmanager
 async def deployed(
-    bus: JetStreamBus, postgres: RunningPostgres, folder: Path, **changes: float
+    bus: JetStreamBus, postgres: RunningPostgres, folder: Path, **changes: Any
 ) -> AsyncIterator[Controller]:
     """Ada's application `amber`, deployed as v2."""
     settings = settings_of(await fresh_database(postgres, OWNER), folder, **changes)
@@ -98,6 +99,34 @@ async def kinds(made: Controller) -> list[str]:
 
 
 class TestOperations(OnNats):
+    async def test_what_an_app_does_not_say_the_operator_does(
+        self, bus: JetStreamBus, postgres: RunningPostgres, tmp_path: Path
+    ) -> None:
+        defaults = DeploySettings(
+            seconds=20, batch=2, grace_seconds=4, revisions=3, tags=(("disk", "ssd"),)
+        )
+        async with deployed(bus, postgres, tmp_path, deploy=defaults) as made:
+            (spec,) = made.runtime.applied
+            (cmd,) = spec.processes
+            assert (spec.deploy_timeout_seconds, spec.batch, spec.revisions) == (20.0, 2, 3)
+            assert (cmd.grace_seconds, cmd.tags) == (4.0, {"disk": "ssd"})
+            assert (await send(made, "config.read")).body["tags"] == {"disk": "ssd"}
+            check = {"web/cmd": {"readinessProbe": {"initialDelaySeconds": 7}}}
+            own = {"values": {"DEIS_DEPLOY_BATCHES": "3"}, "tags": {"disk": None, "zone": "a"}}
+            await made.ended(await send(made, "config.set", own | {"healthcheck": check}))
+            spec = made.runtime.applied[-1]
+            assert (spec.deploy_timeout_seconds, spec.batch) == (27.0, 3)
+            assert spec.processes[0].tags == {"zone": "a"}
+            await made.ended(await send(made, "config.set", {"tags": {"zone": None}}))
+            assert made.runtime.applied[-1].processes[0].tags == {"disk": "ssd"}
+            done = await send(made, "apps.scale", {"cmd": 10})
+            await made.ended(done)
+            (row,) = await made.api.rows(
+                "SELECT deadline - started AS given FROM operations WHERE id = $1::uuid",
+                done.answer.operation,
+            )
+            assert row["given"].total_seconds() == 4 * 27.0 + begin.MARGIN_SECONDS
+
     async def test_a_build_becomes_a_release_that_runs(self, amber: Controller) -> None:
         assert await amber.releases() == [(1, "succeeded"), (2, "succeeded")]
         assert [spec.release for spec in amber.runtime.applied] == [2]

@@ -88,6 +88,17 @@ def count(text: str) -> int:
     raise ValueError("expected a whole number from 1 on")
 
 
+def within(lowest: int, highest: int) -> Callable[[str], int]:
+    """A parser of whole numbers, both bounds among them."""
+
+    def parse(text: str) -> int:
+        if lowest <= (number := _integer(text)) <= highest:
+            return number
+        raise ValueError(f"expected a whole number from {lowest} to {highest}")
+
+    return parse
+
+
 def duration(text: str) -> float:
     """Seconds, more than none; raises ValueError."""
     if seconds := _number(text):

@@ -63,6 +63,11 @@ class AppSpec(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str]
     processes: tuple[Process, ...]
     deploy_timeout_seconds: float = 120.0
+    """How long one batch of new instances may take."""
+    batch: int = 0
+    """How many of a type are started at once; 0: as many as there are nodes (api.md 24.3)."""
+    revisions: int = 10
+    """How many earlier rollouts a cluster keeps (api.md 28.2)."""
     pull_secret: dict[str, str] = {}
     traceparent: str = ""
 

@@ -17,7 +17,7 @@ from deis_platform.events import announce
 from deis_services.controller import presenters, specs, store
 from deis_services.controller.deps import Deps
 from deis_services.controller.model import App, Build, Config, Operation, Release
-from deis_services.controller.rules.config import changes, merge
+from deis_services.controller.rules.config import changes, merge, with_tags
 from deis_services.controller.rules.releases import rollback_target
 from deis_services.controller.rules.structure import (
     counts_for_deploy,
@@ -72,6 +72,7 @@ async def begin_config(tx: Transaction, deps: Deps, op: Operation, app: App) -> 
     last = await base(tx, deps, app)
     patch = msgspec.convert(op.input["patch"], dict[str, dict[str, object]])
     merged = merge(last.config, patch, deps.settings.config_bytes)
+    merged = with_tags(merged, deps.settings.deploy.tags)
     if all(getattr(merged, group) == getattr(last.config, group) for group in patch):
         raise Refused(409, f"{op.caller} changed nothing - release stopped")
     config = await store.insert_config(
@@ -91,7 +92,7 @@ async def begin_config(tx: Transaction, deps: Deps, op: Operation, app: App) -> 
         ),
     )
     body = presenters.config(config, app.id)
-    return await _deploy(tx, app, release, last, last.build, config, status=201, body=body)
+    return await _deploy(tx, deps, app, release, last, last.build, config, status=201, body=body)
 
 
 async def begin_build(tx: Transaction, deps: Deps, op: Operation, app: App) -> Begun:
@@ -102,7 +103,7 @@ async def begin_build(tx: Transaction, deps: Deps, op: Operation, app: App) -> B
     hooked = bool(op.input.get("hook"))
     body = {"release": {"version": release.version}} if hooked else presenters.build(build, app.id)
     return await _deploy(
-        tx, app, release, last, build, last.config, status=200 if hooked else 201, body=body
+        tx, deps, app, release, last, build, last.config, status=200 if hooked else 201, body=body
     )
 
 
@@ -115,7 +116,7 @@ async def begin_rollback(tx: Transaction, deps: Deps, op: Operation, app: App) -
     text = f"{op.caller} rolled back to v{target.version}"
     release = await _insert(tx, op, app, text, config, build)
     body = {"version": release.version}
-    return await _deploy(tx, app, release, last, build, config, status=201, body=body)
+    return await _deploy(tx, deps, app, release, last, build, config, status=201, body=body)
 
 
 async def rollback_to(
@@ -137,7 +138,7 @@ async def begin_scale(tx: Transaction, deps: Deps, op: Operation, app: App) -> B
         return Begun(status=204)
     await _want(tx, app, structure=counts, version=app.wanted_version or last.release.version)
     await _announce(tx, op, app, AppScaled(counts=counts))
-    seconds = specs.deploy_seconds(last.config) + MARGIN_SECONDS
+    seconds = specs.rollout_seconds(deps.settings.deploy, last.config, counts) + MARGIN_SECONDS
     told = " ".join(f"{name}={counts[name]}" for name in asked)
     line = f"{op.caller} scaled pods {told}"
     return Begun(status=204, drive="scale", seconds=seconds, line=line)
@@ -239,6 +240,7 @@ async def _insert(
 
 async def _deploy(
     tx: Transaction,
+    deps: Deps,
     app: App,
     release: Release,
     last: Base,
@@ -253,7 +255,7 @@ async def _deploy(
         return begun
     counts = counts_for_deploy(app.structure, last.build, build)
     await _want(tx, app, structure=counts, version=release.version, procfile=build.procfile)
-    seconds = specs.deploy_seconds(config) + MARGIN_SECONDS
+    seconds = specs.rollout_seconds(deps.settings.deploy, config, counts) + MARGIN_SECONDS
     return msgspec.structs.replace(begun, drive="deploy", seconds=seconds)
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from deis_platform.groups import (
     BusSettings,
     DatabaseSettings,
@@ -13,7 +15,54 @@ from deis_platform.groups import (
     RuntimeSettings,
     one_of,
 )
-from deis_platform.settings import count, duration, env, size
+from deis_platform.settings import count, duration, env, size, within
+
+DAY_SECONDS = 86_400
+
+
+def _tags(text: str) -> tuple[tuple[str, str], ...]:
+    """Reads a JSON object of texts; raises ValueError."""
+    try:
+        return tuple(msgspec.json.decode(text or "{}", type=dict[str, str]).items())
+    except msgspec.MsgspecError:
+        raise ValueError("expected a JSON object of texts") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploySettings:
+    """For applications that do not say otherwise: their own tags come first, and so does a variable
+    of the same name in their configuration, within the same bounds (api.md 28.2, 29)."""
+
+    seconds: int = env(
+        "DEIS_DEPLOY_TIMEOUT",
+        120,
+        parse=within(1, DAY_SECONDS),
+        help="seconds for a batch of new instances",
+    )
+    batch: int = env(
+        "DEIS_DEPLOY_BATCHES",
+        0,
+        parse=within(0, 1_000),
+        help="new instances of a process type at once; 0: as many as there are nodes",
+    )
+    grace_seconds: int = env(
+        "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS",
+        30,
+        parse=within(0, DAY_SECONDS),
+        help="seconds from an instance's SIGTERM to its SIGKILL",
+    )
+    revisions: int = env(
+        "KUBERNETES_DEPLOYMENTS_REVISION_HISTORY_LIMIT",
+        10,
+        parse=within(0, 1_000),
+        help="earlier rollouts of an application that a cluster keeps",
+    )
+    tags: tuple[tuple[str, str], ...] = env(
+        "DEIS_DEFAULT_CONFIG_TAGS",
+        "",
+        parse=_tags,
+        help="tags of applications that have none, a JSON object",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +77,7 @@ class Settings:
     logs: LogSettings
     runtime: RuntimeSettings
     cluster: KubernetesSettings
+    deploy: DeploySettings
     api_url: str = env("DEIS_API_URL", "", help="URL of the API that clients are told")
     git_url: str = env("DEIS_GIT_URL", "", help="git address that clients are told")
     artifacts_url: str = env(

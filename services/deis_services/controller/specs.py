@@ -7,15 +7,18 @@ from deis_platform import artifacts
 from deis_services.controller.deps import Deps
 from deis_services.controller.model import App, Build, Config, Release
 from deis_services.controller.rules import limits
+from deis_services.controller.settings import DeploySettings
 
-GRACE_SECONDS = 30.0
-DEPLOY_SECONDS = 120.0
+FIRST_PROBE_SECONDS = 50.0
+"""What a health check counts for that does not say when it begins (api.md 24.3)."""
+LONGEST_WAIT_SECONDS = 86_400.0
 ROUTABLE = ("web", "cmd")
 
 
 def app_spec(deps: Deps, app: App, release: Release, build: Build, config: Config) -> AppSpec:
     """The wanted state of an app: this release, at the app's present counts and generation."""
     routed = routable_type(app.structure)
+    defaults = deps.settings.deploy
     return AppSpec(
         app=app.id,
         appuuid=app.uuid,
@@ -24,10 +27,14 @@ def app_spec(deps: Deps, app: App, release: Release, build: Build, config: Confi
         artifact=artifact(deps, app, build),
         environment=environment(app, release, build, config),
         processes=tuple(
-            _process(name, count, build, config, routed)
+            process(name, count, build, config, routed, defaults)
             for name, count in sorted(app.structure.items())
         ),
-        deploy_timeout_seconds=deploy_seconds(config),
+        deploy_timeout_seconds=batch_seconds(defaults, config),
+        batch=_batch(defaults, config),
+        revisions=int(
+            _number(config, "KUBERNETES_DEPLOYMENTS_REVISION_HISTORY_LIMIT", defaults.revisions)
+        ),
         pull_secret=config.registry,
     )
 
@@ -62,11 +69,22 @@ def environment(app: App, release: Release, build: Build, config: Config) -> dic
     return given | config.values
 
 
-def deploy_seconds(config: Config) -> float:
-    """`DEIS_DEPLOY_TIMEOUT`, plus the wait before the first probe (api.md 24.3)."""
-    return _number(config, "DEIS_DEPLOY_TIMEOUT", DEPLOY_SECONDS) + _number(
-        config, "HEALTHCHECK_INITIAL_DELAY", 0.0
-    )
+def batch_seconds(defaults: DeploySettings, config: Config) -> float:
+    """How long a batch of new instances may take: `DEIS_DEPLOY_TIMEOUT`, and the longest that a
+    health check waits before it asks (api.md 24.3)."""
+    waits = [_number(config, "HEALTHCHECK_INITIAL_DELAY", 0.0)]
+    for probes in config.healthcheck.values():
+        waits += [_first_wait(probe) for probe in probes.values() if isinstance(probe, dict)]
+    return _number(config, "DEIS_DEPLOY_TIMEOUT", defaults.seconds) + max(waits)
+
+
+def rollout_seconds(defaults: DeploySettings, config: Config, counts: Mapping[str, int]) -> float:
+    """How long a rollout of these counts may take at most (api.md 24.3).
+
+    How many nodes there are the runtime knows, and ends it sooner; here it is taken for one.
+    """
+    batch = _batch(defaults, config) or 1
+    return max(1, -(-max(counts.values(), default=0) // batch)) * batch_seconds(defaults, config)
 
 
 def run_task(
@@ -101,29 +119,59 @@ def run_task(
     )
 
 
-def _process(name: str, count: int, build: Build, config: Config, routed: str) -> Process:
-    path = config.values.get("HEALTHCHECK_URL", "")
+def process(
+    name: str, count: int, build: Build, config: Config, routed: str, defaults: DeploySettings
+) -> Process:
+    """A process type with what its configuration says of it; `routed` is the one with requests."""
     memory_request, memory = limits.memory_bytes(config.memory.get(name, ""))
     cpu_request, cpus = limits.cpus(config.cpu.get(name, ""))
-    probe = Probe(
-        path=path, initial_delay_seconds=_number(config, "HEALTHCHECK_INITIAL_DELAY", 0.0)
-    )
     return Process(
         type=name,
         count=count,
         command=build.procfile.get(name, ""),
         routable=name == routed,
-        probe=probe if path and name == routed else None,
+        probe=_probe(config) if name == routed else None,
         probes=_probes(config, name),
         memory_bytes=memory,
         memory_request_bytes=memory_request,
         cpus=cpus,
         cpu_request=cpu_request,
-        grace_seconds=_grace(name, config),
+        grace_seconds=_grace(name, config, defaults),
         tags=config.tags,
         post_start=config.lifecycle_post_start.get(name, ""),
         pre_stop=config.lifecycle_pre_stop.get(name, ""),
     )
+
+
+def _probe(config: Config) -> Probe | None:
+    """The check of `HEALTHCHECK_URL`, as the variables beside it say (api.md 8.6); what they do not
+    say is as quick as without them."""
+    path = config.values.get("HEALTHCHECK_URL", "")
+    plain = Probe(path=path)
+    if not path:
+        return None
+    return Probe(
+        path=path,
+        initial_delay_seconds=_number(config, "HEALTHCHECK_INITIAL_DELAY", 0.0),
+        timeout_seconds=max(1.0, _number(config, "HEALTHCHECK_TIMEOUT", plain.timeout_seconds)),
+        period_seconds=max(
+            1.0, _number(config, "HEALTHCHECK_PERIOD_SECONDS", plain.period_seconds)
+        ),
+        failure_threshold=max(
+            1, int(_number(config, "HEALTHCHECK_FAILURE_THRESHOLD", plain.failure_threshold))
+        ),
+    )
+
+
+def _first_wait(probe: Mapping[str, object]) -> float:
+    given = probe.get("initialDelaySeconds", FIRST_PROBE_SECONDS)
+    seconds = float(given) if isinstance(given, int | float) else FIRST_PROBE_SECONDS
+    return min(max(0.0, seconds), LONGEST_WAIT_SECONDS)
+
+
+def _batch(defaults: DeploySettings, config: Config) -> int:
+    """`DEIS_DEPLOY_BATCHES`; 0 means as many as there are nodes, whatever the default is."""
+    return int(_number(config, "DEIS_DEPLOY_BATCHES", defaults.batch))
 
 
 def _probes(config: Config, name: str) -> dict[str, dict[str, object]]:
@@ -134,11 +182,13 @@ def _probes(config: Config, name: str) -> dict[str, dict[str, object]]:
     return {probe: dict(given) for probe, given in (found or {}).items() if isinstance(given, dict)}
 
 
-def _grace(name: str, config: Config) -> float:
+def _grace(name: str, config: Config, defaults: DeploySettings) -> float:
     own = config.termination_grace_period.get(name, "")
     if own.isdigit():
         return float(own)
-    return _number(config, "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS", GRACE_SECONDS)
+    return _number(
+        config, "KUBERNETES_POD_TERMINATION_GRACE_PERIOD_SECONDS", defaults.grace_seconds
+    )
 
 
 def _number(config: Config, key: str, default: float) -> float:

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deis_platform.groups import BusSettings, DatabaseSettings, HealthSettings, LogSettings
-from deis_platform.settings import Address, SettingsError, address, described, env, load, size, span
+from deis_platform.settings import (
+    Address,
+    SettingsError,
+    address,
+    described,
+    env,
+    load,
+    size,
+    span,
+    within,
+)
 
 SECRET = "hunter2-do-not-print"
 
@@ -139,6 +149,13 @@ def test_no_sizes(text: str) -> None:
 def test_a_span_has_both_its_ends() -> None:
     assert span(1024, 65535)("1024-65535") == range(1024, 65536)
     assert span(1, 9, most=3)("2-4") == range(2, 5)
+
+
+def test_a_number_within_its_bounds() -> None:
+    assert [within(0, 3)(text) for text in ("0", "3")] == [0, 3]
+    for text in ("-1", "4", "x", ""):
+        with pytest.raises(ValueError, match="expected a whole number"):
+            within(0, 3)(text)
 
 
 @pytest.mark.parametrize("text", ["", "2", "2-", "-2", "a-b", "4-3", "0-3", "7-10", "2-5", "2-3-4"])

@@ -12,7 +12,6 @@ from deis_platform.runtime.kubernetes.facts import Facts
 
 Object = dict[str, Any]
 DOCKER_HUB = "https://index.docker.io/v1/"
-REVISIONS = 10
 
 
 def namespace(app: str, appuuid: str, platform: str) -> Object:
@@ -127,31 +126,31 @@ def deployment(spec: AppSpec, process: Process, facts: Facts, exposed: int = 0) 
     }
     strategy = {
         "maxUnavailable": 0,
-        "maxSurge": surge(spec.environment, process.count, facts.nodes),
+        "maxSurge": surge(spec.batch, process.count, facts.nodes),
     }
     return found | {
         "spec": {
             "replicas": process.count,
             "selector": {"matchLabels": labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": strategy},
-            "revisionHistoryLimit": revisions(spec.environment),
+            "revisionHistoryLimit": spec.revisions,
             "progressDeadlineSeconds": max(1, round(spec.deploy_timeout_seconds)),
             "template": pods.template(spec, process, facts, exposed),
         }
     }
 
 
-def surge(environment: dict[str, str], count: int, nodes: int) -> int:
+def surge(batch: int, count: int, nodes: int) -> int:
     """How many new pods at once (api.md 24.3)."""
-    own = environment.get("DEIS_DEPLOY_BATCHES", "")
-    batch = int(own) if own.isascii() and own.isdigit() and int(own) else max(1, nodes)
-    return min(batch, count) if count else batch
+    found = batch or max(1, nodes)
+    return min(found, count) if count else found
 
 
-def revisions(environment: dict[str, str]) -> int:
-    """Old ReplicaSets that are kept (api.md 28.2)."""
-    own = environment.get("KUBERNETES_DEPLOYMENTS_REVISION_HISTORY_LIMIT", "")
-    return int(own) if own.isascii() and own.isdigit() else REVISIONS
+def batches(spec: AppSpec, nodes: int) -> int:
+    """How often so many new pods are begun until all are there; a type's are one after the other,
+    the types beside each other."""
+    counts = [process.count for process in spec.processes if process.count]
+    return max((-(-count // surge(spec.batch, count, nodes)) for count in counts), default=1)
 
 
 def budgets(spec: AppSpec) -> list[Object]:

@@ -103,7 +103,7 @@ class Writer:
     async def _finish(self, spec: AppSpec, service: str, deployments: dict[str, int]) -> None:
         """Mark it held, unless a newer one was claimed meanwhile."""
         until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(
-            seconds=spec.deploy_timeout_seconds
+            seconds=spec.deploy_timeout_seconds * objects.batches(spec, self._facts.nodes)
         )
         written = marks.annotations(
             Marks(

@@ -13,6 +13,7 @@ from deis_services.controller.pages import page_of, paged
 from deis_services.controller.request import Handler, Request, answer
 from deis_services.controller.rules.accounts import optional_username
 from deis_services.controller.rules.apps import TAKEN, app_name
+from deis_services.controller.rules.config import with_tags
 from deis_services.controller.rules.fields import Invalid
 from deis_services.controller.rules.summary import summary
 
@@ -45,9 +46,8 @@ async def create_app(request: Request) -> ApiAnswer:
     app = await _insert(request, name) if name else await _insert_made_up(request)
     await request.deps.runtime.claim(AppRef(app=app.id, appuuid=app.uuid))
     await claim(request.tx, request.deps, app, request.user.id, app.id)
-    config = await store.insert_config(
-        request.tx, request.deps.keyring, Config(app=app.uuid), request.user.id
-    )
+    empty = with_tags(Config(app=app.uuid), request.deps.settings.deploy.tags)
+    config = await store.insert_config(request.tx, request.deps.keyring, empty, request.user.id)
     release = await store.insert_release(
         request.tx,
         app=app.uuid,

@@ -1,7 +1,7 @@
 """Configuration: what may be asked for, and how it is laid over the present one (api.md 8)."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -77,6 +77,11 @@ def merge(current: Config, patch: Mapping[str, Mapping[str, Any]], limit_bytes: 
     if _size({group: getattr(merged, group) for group in GROUPS}) > limit_bytes:
         raise Refused(400, _too_big(limit_bytes))
     return merged
+
+
+def with_tags(config: Config, default: Iterable[tuple[str, str]]) -> Config:
+    """The configuration with these tags where it has none of its own (api.md 8.4)."""
+    return config if config.tags else msgspec.structs.replace(config, tags=dict(default))
 
 
 def _too_big(limit_bytes: int) -> str:

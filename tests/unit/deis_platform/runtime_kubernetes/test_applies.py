@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime
 import functools
 from typing import Any
 
@@ -53,6 +54,20 @@ async def held(runtime: KubernetesRuntime) -> int:
     """The generation that the runtime holds whole."""
     status: AppStatus = await runtime.status(APP)
     return status.generation
+
+
+async def test_a_rollout_of_many_has_the_time_of_all_its_batches(
+    server: Server, controller: Starts
+) -> None:
+    async with controller() as runtime:
+        before = datetime.datetime.now(datetime.UTC)
+        await runtime.apply(spec(1, 2, process("web", 10), deploy_timeout_seconds=1000.0))
+        after = datetime.datetime.now(datetime.UTC)
+    (namespace,) = [one for one in server.objects.values() if one["kind"] == "Namespace"]
+    told = namespace["metadata"]["annotations"][names.DEADLINE]
+    batches = datetime.timedelta(seconds=10 * 1000.0)  # there is one node
+    second = datetime.timedelta(seconds=1)
+    assert before + batches - second < datetime.datetime.fromisoformat(told) <= after + batches
 
 
 async def test_an_apply_cut_off_anywhere_is_completed_by_the_next_one(

@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,13 +189,40 @@ def test_the_registry_of_a_pull_secret(image: str, registry: dict[str, str], hos
 
 
 @pytest.mark.parametrize(
-    ("batches", "count", "nodes", "expected"),
-    [("", 5, 3, 3), ("", 2, 3, 2), ("", 0, 3, 3), ("4", 9, 1, 4), ("0", 9, 2, 2), ("x", 9, 2, 2)],
+    ("batch", "count", "nodes", "expected"),
+    [(0, 5, 3, 3), (0, 2, 3, 2), (0, 0, 3, 3), (4, 9, 1, 4), (0, 9, 0, 1), (0, 9, 2, 2)],
 )
 def test_as_many_new_pods_at_once_as_there_are_nodes(
-    batches: str, count: int, nodes: int, expected: int
+    batch: int, count: int, nodes: int, expected: int
 ) -> None:
-    assert objects.surge({"DEIS_DEPLOY_BATCHES": batches}, count, nodes) == expected
+    facts = msgspec.structs.replace(FACTS, nodes=nodes)
+    made = objects.deployment(spec(batch=batch), process(count=count), facts)["spec"]
+    assert made["strategy"]["rollingUpdate"]["maxSurge"] == expected
+
+
+@pytest.mark.parametrize(
+    ("batch", "counts", "nodes", "expected"),
+    [
+        (0, (), 1, 1),
+        (0, (0,), 1, 1),
+        (0, (1,), 1, 1),
+        (0, (10,), 1, 10),
+        (0, (10,), 3, 4),
+        (0, (2,), 3, 1),
+        (5, (10, 11), 1, 3),
+    ],
+)
+def test_a_rollout_takes_so_many_batches(
+    batch: int, counts: tuple[int, ...], nodes: int, expected: int
+) -> None:
+    types = [process(f"t{number}", count) for number, count in enumerate(counts)]
+    wanted = msgspec.structs.replace(spec(batch=batch), processes=tuple(types))
+    assert objects.batches(wanted, nodes) == expected
+
+
+def test_so_many_earlier_rollouts_are_kept() -> None:
+    made = objects.deployment(spec(revisions=2), process(), FACTS)["spec"]
+    assert made["revisionHistoryLimit"] == 2
 
 
 def test_a_rollout_never_takes_a_pod_before_another_is_ready() -> None:
