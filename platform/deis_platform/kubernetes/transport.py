@@ -17,7 +17,7 @@ import msgspec
 
 from deis_bus.errors import Refused, Transient
 from deis_platform.kubernetes.access import Access
-from deis_platform.kubernetes.faults import Busy, Unauthorized, fault_of
+from deis_platform.kubernetes.faults import Busy, Forbidden, Unauthorized, fault_of
 from deis_platform.kubernetes.tokens import Credential, Unreadable
 from deis_platform.retry import delays
 
@@ -139,6 +139,26 @@ class Transport:
         return channel
 
     async def _as_us(self, ask: Callable[[Headers], Awaitable[R]]) -> R:
+        """Asked with our token; once more where a right was refused, for an API server that has
+        just started knows nobody's rights yet. Raises Transient as long as it is not ready."""
+        try:
+            return await self._named(ask)
+        except Forbidden as fault:
+            if fault.kind != "forbidden":
+                raise
+            if not await self._named(self._ready):
+                raise Transient(f"the API server is starting: {fault.detail}") from None
+        return await self._named(ask)
+
+    async def _ready(self, who: Headers) -> bool:
+        """Whether it says so; who may not ask that is told what is true."""
+        try:
+            async with await self._opened(self._calls, "GET", "/readyz", {"headers": who}):
+                return True
+        except (Transient, Refused) as fault:
+            return isinstance(fault, Refused)
+
+    async def _named(self, ask: Callable[[Headers], Awaitable[R]]) -> R:
         """Asked with our token; once more with a newer one where it was refused."""
         try:
             held = await self._way.token.now()

@@ -12,6 +12,7 @@ from deis_platform.races import first
 from deis_platform.retry import delays, retry
 from deis_platform.runtime.kubernetes import build_pods, events, state, views, words
 from deis_platform.runtime.kubernetes.build_mirror import BuildPods
+from deis_platform.runtime.kubernetes.stamped import Stamped
 
 log = get_logger(__name__)
 
@@ -91,27 +92,42 @@ class BuildOutput:
         """
         given = skip
         for pause in delays(ceiling=PAUSE_SECONDS):
-            passed, over = 0, self._pods.over(pod)
+            passed, over, lines = 0, self._pods.over(pod), Stamped()
             try:
-                logs = self._api.logs(
-                    pod, self._pods.namespace, container=build_pods.CONTAINER, follow=True
-                )
-                async with contextlib.aclosing(logs):
-                    async for chunk in logs:
-                        fresh = chunk[max(0, given - passed) :]
-                        passed += len(chunk)
+                async with contextlib.aclosing(self._log(pod)) as chunks:
+                    async for chunk in chunks:
+                        output = lines.feed(chunk)
+                        fresh = output[max(0, given - passed) :]
+                        passed += len(output)
                         if fresh:
                             given += len(fresh)
                             yield fresh
-            except NotFound:
-                return
-            except (Transient, Refused) as fault:  # 400: between two states
+            except (Transient, Refused) as fault:
+                # 400: between two states. 404: of a kubelet that has just started and knows no
+                # pod yet, or there is no such pod any more.
+                if isinstance(fault, NotFound) and self._pods.get(pod) is None:
+                    return
                 log.info("a build's log is read on", pod=pod, fault=str(fault))
             else:
-                if over or self._pods.over(pod):
+                if lines.whole and (over or self._pods.over(pod)):
                     return
-            # Its end is told a moment after that of its log, or the log was only cut off.
-            await self._pods.until(lambda: self._pods.over(pod), seconds=pause)
+            await self._pause(pod, pause)
+
+    def _log(self, pod: str) -> AsyncGenerator[bytes, None]:
+        return self._api.logs(
+            pod,
+            self._pods.namespace,
+            container=build_pods.CONTAINER,
+            follow=True,
+            timestamps=True,
+        )
+
+    async def _pause(self, pod: str, seconds: float) -> None:
+        """Before another reading: until its end, which is told a moment after that of its log."""
+        if self._pods.over(pod):
+            await asyncio.sleep(seconds)
+        else:
+            await self._pods.until(lambda: self._pods.over(pod), seconds=seconds)
 
     async def _overdue(self, pod: str) -> None:
         """End it at its time limit, counted from its start; returns only if even that fails."""

@@ -19,6 +19,7 @@ from deis_platform.kubernetes.transport import open_transport
 
 Step = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+READY = "/readyz"
 PATIENCE = 20.0
 """Seconds after which a test that waits in vain has failed."""
 
@@ -39,11 +40,13 @@ class Asked(NamedTuple):
 
 
 class Fake:
-    """Requests take the next step whose path they end with; without one they hang."""
+    """Requests take the next step whose path they end with; without one they hang. `/readyz` is
+    answered with `ready` and not remembered, unless a step is for it alone."""
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.url = ""
+        self.ready = 200
         self.open = 0
         """Requests that are being answered."""
         self._steps: list[tuple[str, Step]] = []
@@ -74,6 +77,8 @@ class Fake:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Every request there is."""
+        if request.path == READY and READY not in {path for path, _ in self._steps}:
+            return web.Response(status=self.ready)
         body = await request.read()
         headers, decoded = dict(request.headers), msgspec.json.decode(body) if body else None
         self.asked.append(

@@ -26,6 +26,7 @@ from deis_platform.kubernetes.access import Access
 from deis_platform.kubernetes.tokens import Credential, Token, Unreadable, fixed
 from deis_platform.kubernetes.transport import open_transport
 from tests.unit.deis_platform.kubernetes.fake import (
+    READY,
     Fake,
     Step,
     answer,
@@ -162,7 +163,8 @@ async def test_conflicts_for_the_caller(
 
 
 async def test_deleting_what_is_not_there(fake: Fake, api: Kubernetes) -> None:
-    fake.will(refusal(404), refusal(409, "Conflict"), refusal(409, "Conflict"), refusal(403))
+    fake.will(refusal(404), refusal(409, "Conflict"), refusal(409, "Conflict"))
+    fake.will(*[refusal(403)] * 2)
     assert not await api.delete(MAP, "a", "blog")
     assert not await api.delete(MAP, "a", "blog", uid="another")
     with pytest.raises(Conflict):
@@ -244,7 +246,7 @@ async def test_what_may_go_over(fake: Fake, api: Kubernetes, code: int) -> None:
 
 async def test_a_refusal_that_breaks_off_is_still_that_refusal(fake: Fake, api: Kubernetes) -> None:
     """A proxy's page, or half a body: the status says enough."""
-    fake.will(answer("x" * (transport.MAX_REFUSAL + 1), 404), answer("<html>", 403))
+    fake.will(answer("x" * (transport.MAX_REFUSAL + 1), 404), *[answer("<html>", 403)] * 2)
     with pytest.raises(NotFound):
         await api.get(MAP, "a", "blog", view=dict)
     with pytest.raises(Forbidden):
@@ -430,8 +432,26 @@ async def test_logs(fake: Fake, api: Kubernetes) -> None:
 
 
 async def test_ready_means_an_answer(fake: Fake, api: Kubernetes) -> None:
-    fake.will(answer("ok"), refusal(403), refusal(500))
+    fake.will(answer("ok"), *[refusal(403)] * 3, refusal(500), path=READY)
     assert [await api.ready() for _ in range(3)] == [True, True, False]
+
+
+async def test_who_has_just_started_knows_nobodys_rights_yet(fake: Fake, api: Kubernetes) -> None:
+    fake.ready = 500
+    fake.will(refusal(403, message="may not"))
+    with pytest.raises(Transient, match=r"is starting: .*may not"):
+        await api.get(MAP, "a", "blog", view=dict)
+    fake.ready = 200
+    fake.will(refusal(403), answer(obj("a", 1)))
+    assert (await api.get(MAP, "a", "blog", view=dict))["metadata"]["name"] == "a"
+    fake.ready = 403  # who may not ask that either
+    fake.will(*[refusal(403)] * 2)
+    with pytest.raises(Forbidden):
+        await api.get(MAP, "a", "blog", view=dict)
+    fake.ready = 500  # a quota is no matter of rights
+    fake.will(refusal(403, message="exceeded quota: q"))
+    with pytest.raises(Forbidden):
+        await api.create(obj("a", 1))
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 500])

@@ -204,11 +204,11 @@ async def test_news_of_a_watch_that_breaks_after_it_counts_too(fake: Fake, api: 
 async def test_an_outage_is_two_lines_in_the_log(fake: Fake, api: Kubernetes) -> None:
     written = io.StringIO()
     logs.set_up(stream=written)
-    fake.will(listing(version=5), *[refusal(500)] * 20, *[refusal(403)] * 5, listing(version=6))
+    fake.will(listing(version=5), *[refusal(500)] * 20, *[refusal(403)] * 6, listing(version=6))
     fake.will(lines(bookmark(7), then=fake.hang))
     said = Said()
     async with running(Mirror(api, MAP, View, heard=said, pauses=Pauses())):
-        await fake.until_asked(28)
+        await fake.until_asked(29)
         await fake.until(lambda: fake.open == 1)
         fake.will(lines(event("ADDED", obj("a", 9))))
         fake.close()
