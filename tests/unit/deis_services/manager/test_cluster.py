@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from deis_bus.events.fleet import (
     ComponentReturned,
     ComponentStarted,
 )
+from deis_platform import logs
 from deis_platform.kubernetes import Kubernetes
 from deis_platform.runner import run_parts
 from deis_services.manager import cluster as module
@@ -125,13 +127,15 @@ async def test_who_goes_and_comes_back_is_told_and_what_should_be_there_is_liste
 
 
 async def test_a_feed_that_is_read_later_is_looked_at_at_once(server: Server, heard: Heard) -> None:
-    server.put("statefulsets", nats())
+    server.put("statefulsets", nats(ready=0))
     feed = Feed("", 60.0)
+    outdated = ComponentOutdated(component="nats", version="0.1.0", latest="0.2.0")
     async with door(server) as api, running(*cluster_on(api, heard, feed).parts):
+        await heard.until(MISSING)
         feed.latest = {"nats": "0.2.0"}
         for listener in feed.listeners:
             listener()
-        await heard.until(ComponentOutdated(component="nats", version="0.1.0", latest="0.2.0"))
+        await heard.until(MISSING, outdated)
 
 
 async def test_nothing_is_known_before_every_kind_was_listed(fake: Fake, heard: Heard) -> None:
@@ -223,7 +227,9 @@ async def drained(shown: Shown) -> None:
 
 
 async def test_an_event_is_written_again_while_the_server_is_away_and_once(fake: Fake) -> None:
-    """The third attempt finds that the second was taken, whose answer was lost."""
+    """The third attempt finds that the second was taken, whose answer was lost: no fault."""
+    written = io.StringIO()
+    logs.set_up(level="info", stream=written)
     fake.will(refusal(500), faults.cut, refusal(409, "AlreadyExists"), faults.answer({}))
     async with faults.door(fake) as api:
         shown = shown_on(api)
@@ -231,6 +237,7 @@ async def test_an_event_is_written_again_while_the_server_is_away_and_once(fake:
             shown.hear(MISSING)
             shown.hear(RETURNED)
             await drained(shown)
+    assert written.getvalue() == ""
     names = [one["metadata"]["name"] for one in bodies(fake)]
     assert names[0] == names[1] == names[2] != names[3]
     assert [one["reason"] for one in bodies(fake)] == [

@@ -5,7 +5,8 @@ import pytest
 from deis_bus.codec import decode
 from deis_bus.envelope import from_headers
 from deis_bus.errors import Unavailable
-from deis_bus.events.fleet import ComponentStarted
+from deis_bus.events import Event
+from deis_bus.events.fleet import ComponentMissing, ComponentStarted
 from deis_bus.memory import MemoryBroker
 from deis_bus.ports import ServiceInfo
 from deis_bus.streams import STREAMS
@@ -32,3 +33,13 @@ async def test_what_could_not_be_told_is_told_later() -> None:
     assert [type(event) for event in events] == [ComponentStarted, ComponentStarted]
     assert {message.subject for message in told} == {"deis.report._.component.started"}
     assert not watch.waiting
+
+
+async def test_listeners_hear_at_once_what_the_bus_cannot_take() -> None:
+    watch = Watch(MemoryBroker(streams=()).bus("manager"), Roll(()), 1.0)
+    heard: list[Event] = []
+    watch.listeners.append(heard.append)
+    missing = ComponentMissing(component="router")
+    watch.tell(missing)
+    assert heard == [missing]
+    assert [one.event for one in watch.waiting] == [missing]
