@@ -1,91 +1,33 @@
-"""The client on a registry that does what real ones do seldom: its care for limits and secrets."""
+"""The client on a registry that does what real ones do seldom: attempts, limits, content."""
 
 import asyncio
 import gzip
 import hashlib
 import json
-import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
-from deis_bus.errors import Refused, Transient
-from deis_platform.groups import RegistrySettings
-from deis_platform.registry import Registry, client, open_registry
+from deis_platform.registry import Registry, client
 from deis_platform.registry.manifests import MANIFEST_TYPES, digest_of
 from deis_platform.registry.transport import MAX_BODY, Limits
-from deis_platform.settings import address
 from tests.behaviour.registry import Made, image, index, refusal
+from tests.unit.deis_platform.registry.conftest import (
+    MADE,
+    asking,
+    blog,
+    gone,
+    refused,
+)
 from tests.unit.deis_platform.registry.fake import (
     LOGIN,
-    SECRETS,
-    TOKEN,
     FakeRegistry,
     Step,
     answer,
     fake_registry,
 )
 
-QUICK = Limits(pause=0.001)
 SHORT = Limits(pause=0.001, request=0.3)
-MADE = image((8080,), ["/bin/server"])
-
-
-@asynccontextmanager
-async def asking(*fakes: FakeRegistry, limits: Limits = QUICK) -> AsyncIterator[Registry]:
-    """A client that may speak to these by HTTP."""
-    listed = tuple(address(fake.where) for fake in fakes)
-    async with open_registry(RegistrySettings(insecure=listed), limits) as registry:
-        yield registry
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeRegistry]:
-    """It holds `MADE` as example/blog:v1."""
-    async with fake_registry() as fake:
-        await fake.push(MADE, "example/blog", "v1")
-        yield fake
-
-
-@pytest.fixture
-async def other() -> AsyncIterator[FakeRegistry]:
-    """Another host."""
-    async with fake_registry() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def registry(fake: FakeRegistry) -> AsyncIterator[Registry]:
-    async with asking(fake) as registry:
-        yield registry
-
-
-@pytest.fixture(autouse=True)
-def _no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    caplog.set_level(logging.DEBUG)
-    yield
-    assert not [secret for secret in SECRETS if secret in caplog.text]
-
-
-def blog(fake: FakeRegistry) -> str:
-    return f"{fake.where}/example/blog:v1"
-
-
-async def refused(registry: Registry, name: str) -> Refused:
-    """The refusal of an image asked for with a login, which is in no text of it."""
-    fault = await refusal(registry, name, LOGIN)
-    assert not [secret for secret in SECRETS if secret in f"{fault!r} {fault.detail}"]
-    return fault
-
-
-async def gone(registry: Registry, name: str) -> str:
-    """The text when the registry is away."""
-    with pytest.raises(Transient) as caught:
-        await registry.inspect(name, LOGIN)
-    assert not [secret for secret in SECRETS if secret in repr(caught.value)]
-    return str(caught.value)
 
 
 class TestWhatIsKnown:
@@ -214,181 +156,6 @@ class TestAttempts:
         assert text == f"the registry {ended.where} is away"
 
 
-class TestLogins:
-    """The password goes to the one that the registry names, and nowhere else."""
-
-    async def test_a_token_is_asked_for_once(self, fake: FakeRegistry, registry: Registry) -> None:
-        fake.auth = "bearer"
-        assert (await registry.inspect(blog(fake), LOGIN)).ports == (8080,)
-        tokens = [one for one in fake.asked if one.path == "/token"]
-        assert [one.query for one in tokens] == [{"service": "fake", "scope": "repository:x:pull"}]
-        assert {one.authorization for one in fake.asked if one.path != "/token"} == {
-            "",
-            f"Bearer {TOKEN}",
-        }
-
-    async def test_a_scope_of_our_own(self, fake: FakeRegistry, registry: Registry) -> None:
-        fake.auth = "bearer"
-        fake.will(answer(401, WWW_Authenticate=f'Bearer realm="http://{fake.where}/token?a=b"'))
-        await registry.inspect(blog(fake), LOGIN)
-        query = next(one.query for one in fake.asked if one.path == "/token")
-        assert query == {"a": "b", "scope": "repository:example/blog:pull"}
-
-    async def test_an_anonymous_token(self, fake: FakeRegistry, registry: Registry) -> None:
-        fake.auth = "bearer"
-        fake.will(answer(body=json.dumps({"access_token": TOKEN}).encode()), of="/token")
-        assert (await registry.inspect(blog(fake), {})).ports == (8080,)
-        assert next(one for one in fake.asked if one.path == "/token").authorization == ""
-
-    async def test_the_token_service_may_be_another_host(
-        self, fake: FakeRegistry, other: FakeRegistry
-    ) -> None:
-        fake.auth, fake.token_url = "bearer", f"http://eve:x@{other.where}/token#x"
-        async with asking(fake, other) as registry:
-            assert (await registry.inspect(blog(fake), LOGIN)).ports == (8080,)
-        assert [one.path for one in other.asked] == ["/token"]
-        assert not [one for one in fake.asked if one.authorization.startswith("Basic")]
-
-    async def test_a_good_login_without_the_right(
-        self, fake: FakeRegistry, registry: Registry
-    ) -> None:
-        fake.auth = "bearer"
-        fake.will(answer(body=b'{"token":"good-for-nothing"}'), of="/token")
-        assert (await refused(registry, blog(fake))).detail == (
-            f"Permission Denied attempting to pull image {blog(fake)}: denied: requested access"
-            " to the resource is denied"
-        )
-
-    @pytest.mark.parametrize(
-        ("status", "words"), [(400, "incorrect"), (401, "incorrect"), (403, "access")]
-    )
-    async def test_a_token_service_that_refuses(
-        self, fake: FakeRegistry, registry: Registry, status: int, words: str
-    ) -> None:
-        fake.auth = "bearer"
-        fake.will(answer(status, body=b"hunter2"), of="/token")
-        fault = await refused(registry, blog(fake))
-        assert fault.kind == "denied"
-        assert words in fault.detail
-
-    @pytest.mark.parametrize(("status", "kind"), [(404, "nonsense"), (429, "limited")])
-    async def test_a_token_service_that_gives_no_token(
-        self, fake: FakeRegistry, registry: Registry, status: int, kind: str
-    ) -> None:
-        fake.auth = "bearer"
-        fake.will(*[answer(status, body=b"hunter2")] * 3, of="/token")
-        assert (await refused(registry, blog(fake))).kind == kind
-
-    async def test_a_token_service_that_is_away(
-        self, fake: FakeRegistry, registry: Registry
-    ) -> None:
-        fake.auth = "bearer"
-        fake.will(*[answer(503)] * 3, of="/token")
-        assert "is away" in await gone(registry, blog(fake))
-
-    async def test_a_token_service_does_not_pass_the_password_on(
-        self, fake: FakeRegistry, other: FakeRegistry
-    ) -> None:
-        fake.auth = "bearer"
-        fake.will(answer(307, Location=f"https://{other.where}/token"), of="/token")
-        async with asking(fake, other) as registry:
-            fault = await refused(registry, blog(fake))
-        assert fault.kind == "nonsense"
-        assert "redirects too often" in fault.detail
-        assert other.asked == []
-
-    @pytest.mark.parametrize(
-        "realm",
-        ["ftp://example.com/", "token", "http://", "https://", "mailto:ada", "http://[::1/", "//x"],
-    )
-    async def test_a_realm_that_is_no_place(
-        self, fake: FakeRegistry, registry: Registry, realm: str
-    ) -> None:
-        fake.auth, fake.token_url = "bearer", realm
-        fault = await refused(registry, blog(fake))
-        assert fault.kind == "nonsense"
-        assert "names a token service" in fault.detail
-
-    @pytest.mark.parametrize(
-        "body",
-        [b"", b"{}", b"[]", b'{"token":""}', b'{"token":"a b"}', b'{"token":"a\\r\\nX: y"}',
-         b'{"token":"\\u00e4"}', b'{"token":1}', b'{"token":"' + b"x" * 20_000 + b'"}'],
-    )  # fmt: skip
-    async def test_what_is_no_token(
-        self, fake: FakeRegistry, registry: Registry, body: bytes
-    ) -> None:
-        fake.auth = "bearer"
-        fake.will(answer(body=body), of="/token")
-        fault = await refused(registry, blog(fake))
-        assert fault.kind == "nonsense"
-        assert "no token" in fault.detail
-
-    async def test_an_unknown_way_to_log_in(self, fake: FakeRegistry, registry: Registry) -> None:
-        for header in ("Negotiate", "Digest realm=x"):
-            fake.will(answer(401, WWW_Authenticate=header))
-            assert (await refused(registry, blog(fake))).kind == "denied"
-        fake.will(answer(401))
-        assert (await refused(registry, blog(fake))).kind == "denied"
-        assert {one.authorization for one in fake.asked} == {""}
-
-    async def test_half_a_login_asks_nobody(self, fake: FakeRegistry, registry: Registry) -> None:
-        fault = await refusal(registry, blog(fake), {"username": "ada"})
-        assert fault.detail == "Registry auth requires a username and a password"
-        assert fake.asked == []
-
-
-class TestRedirects:
-    """Followed at most three times, without the login."""
-
-    async def test_the_login_stays(self, fake: FakeRegistry, other: FakeRegistry) -> None:
-        fake.auth = "bearer"
-        await other.push(MADE, "example/blog", "v1")
-        moved = moved_to(f"http://eve:x@{other.where}")
-        fake.will(moved, of="/blobs/")
-        async with asking(fake, other) as registry:
-            assert (await registry.inspect(blog(fake), LOGIN)).ports == (8080,)
-        assert [(one.method, one.authorization) for one in other.asked] == [("GET", "")]
-
-    async def test_manifests_move_too(self, fake: FakeRegistry, other: FakeRegistry) -> None:
-        await other.push(MADE, "example/blog", "v1")
-        fake.will(*[moved_to(f"http://{other.where}")] * 3)
-        async with asking(fake, other) as registry:
-            assert (await registry.inspect(blog(fake), {})).ports == (8080,)
-        assert [one.method for one in other.asked] == ["HEAD", "GET", "GET"]
-
-    async def test_another_host_does_not_ask_for_the_login(
-        self, fake: FakeRegistry, other: FakeRegistry
-    ) -> None:
-        other.auth = "basic"
-        fake.will(moved_to(f"http://{other.where}"))
-        async with asking(fake, other) as registry:
-            assert (await refused(registry, blog(fake))).kind == "denied"
-        assert [one.authorization for one in other.asked] == [""]
-
-    @pytest.mark.parametrize(("hops", "follows"), [(3, True), (4, False)])
-    async def test_three_times(
-        self, fake: FakeRegistry, registry: Registry, hops: int, *, follows: bool
-    ) -> None:
-        fake.will(*[moved_to("")] * hops, of="/blobs/")
-        if follows:
-            assert (await registry.inspect(blog(fake), {})).ports == (8080,)
-        else:
-            assert "redirects too often" in (await refused(registry, blog(fake))).detail
-        assert fake.count(of="/blobs/") == 4
-
-    @pytest.mark.parametrize(
-        "location",
-        ["ftp://x/", "file:///etc/passwd", "mailto:ada", "http://[::1", "data:,x"],
-    )
-    async def test_a_redirect_to_no_place(
-        self, fake: FakeRegistry, registry: Registry, location: str
-    ) -> None:
-        fake.will(answer(302, Location=location))
-        fault = await refused(registry, blog(fake))
-        assert fault.kind == "nonsense"
-        assert "it redirects to" in fault.detail
-
-
 class TestContent:
     """Nothing is believed that its digest does not say."""
 
@@ -503,15 +270,6 @@ async def trickle(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     await response.write(b"{")
     return await hang(request)
-
-
-def moved_to(base: str) -> Step:
-    """A redirect to the same path there."""
-
-    async def step(request: web.Request) -> web.StreamResponse:
-        return web.Response(status=307, headers={"Location": base + request.path})
-
-    return step
 
 
 def _drop(request: web.Request) -> None:
