@@ -132,10 +132,12 @@ async def test_a_feed_that_is_read_later_is_looked_at_at_once(server: Server, he
     outdated = ComponentOutdated(component="nats", version="0.1.0", latest="0.2.0")
     async with door(server) as api, running(*cluster_on(api, heard, feed).parts):
         await heard.until(MISSING)
+        server.put("statefulsets", nats())
+        await heard.until(MISSING, RETURNED)  # now nothing is left that makes it look
         feed.latest = {"nats": "0.2.0"}
         for listener in feed.listeners:
             listener()
-        await heard.until(MISSING, outdated)
+        await heard.until(MISSING, RETURNED, outdated)
 
 
 async def test_nothing_is_known_before_every_kind_was_listed(fake: Fake, heard: Heard) -> None:
