@@ -17,10 +17,10 @@ import pytest
 from deis_services.controller.leader import LOCK
 from integration.kubernetes.installed import DOMAIN, NAMESPACE
 from integration.kubernetes.platform import ClusterPlatform
-from integration.kubernetes.sample import destroyed, pushed
+from integration.kubernetes.sample import destroyed, registered
 from integration.kubernetes.victims import all_ready, rows
 from integration.person import Person
-from integration.sample_app import commit, edition
+from integration.sample_app import commit, edition, repository
 from integration.servers import until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.server, pytest.mark.timeout(600)]
@@ -96,12 +96,26 @@ async def forwarded(platform: ClusterPlatform, pod: str, port: int) -> AsyncIter
         await process.wait()
 
 
+def files(number: int) -> dict[str, str]:
+    """An edition that says in its log that it starts."""
+    found = edition(number)
+    return found | {"server.py": f'print("starts: {number}", flush=True)\n{found["server.py"]}'}
+
+
+async def pushed(platform: ClusterPlatform, home: Path, name: str) -> Person:
+    """Somebody with an application whose first edition is deployed, by the platform's own names."""
+    person = await registered(platform, home, name)
+    await repository(person, files(0), APP)
+    await person.types("git", "push", "deis", "main", says=f"{APP}:v2 deployed")
+    return person
+
+
 async def push_through(
     platform: ClusterPlatform, person: Person, builder: str, number: int, version: int
 ) -> None:
     """One more edition, through that builder: it may never have seen this repository, or have an
     older one than the other builder."""
-    await commit(person, edition(number))
+    await commit(person, files(number))
     async with forwarded(platform, builder, 2222) as port:
         remote = f"ssh://git@127.0.0.1:{port}/{APP}.git"
         await person.types("git", "push", remote, "main", says=f"{APP}:v{version} deployed")
@@ -125,8 +139,13 @@ async def every_router_and_gateway_answers(platform: ClusterPlatform, page: str)
 
 async def every_logger_tells(person: Person) -> None:
     """The application's lines, whoever is asked."""
+
+    async def told() -> bool:
+        return "starts: 0" in (await person.types("deis", "logs")).output
+
+    await until(told, "the line of the application", 30)
     for _ in range(LOGS_ASKED):
-        await person.types("deis", "logs", says=f"{APP}[")
+        await person.types("deis", "logs", says="starts: 0")
 
 
 def leader(platform: ClusterPlatform) -> str:
@@ -151,7 +170,7 @@ async def test_two_of_each(platform: ClusterPlatform, tmp_path: Path) -> None:
         for name in SEVERAL:
             assert len(addresses(platform, name)) == 2, name
         first, second = addresses(platform, "builder")
-        person = await pushed(platform, tmp_path / "home", "olga", APP)
+        person = await pushed(platform, tmp_path / "home", "olga")
         try:
             await every_router_and_gateway_answers(platform, "edition 0")
             await every_logger_tells(person)
@@ -189,7 +208,7 @@ def at_node(platform: ClusterPlatform, folder: Path, http: int, git: int) -> AtN
 
 async def works_there(there: AtNode, folder: Path) -> None:
     """From `deis register` to a page, by names and ports of the node alone."""
-    person = await pushed(there, folder / "home", f"olga-at-{there.git}", APP)
+    person = await pushed(there, folder / "home", f"olga-at-{there.git}")
     try:
         remote = await person.types("git", "remote", "get-url", "deis")
         assert remote.output.strip() == f"ssh://git@deis-builder.{DOMAIN}:{there.git}/{APP}.git"
