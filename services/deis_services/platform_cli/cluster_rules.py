@@ -3,6 +3,7 @@ server, and where the router listens."""
 
 import shlex
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from deis_bus.contracts.components import ComponentState, Finding, workload_of
 from deis_services.platform_cli.facts import Evidence
@@ -56,7 +57,7 @@ def _remedy(found: Evidence, one: ComponentState, kind: str) -> str:
         return _kubectl(found, "logs", "--previous", "--ignore-errors", "--selector", app)
     # What was deleted or scaled away by hand comes back with an upgrade that changes nothing.
     as_wanted = kind == "missing" and one.image and one.wanted
-    return pods(found, one.name) if as_wanted else _upgrade(found)
+    return pods(found, one.name) if as_wanted else upgrade(found)
 
 
 def api_server_away(found: Evidence) -> Iterable[Finding]:
@@ -79,7 +80,7 @@ def no_address(found: Evidence) -> Iterable[Finding]:
             component="router",
             problem="nobody outside gets to it",
             evidence=f"there is no Service {ROUTER} in namespace {found.namespace}",
-            command=_upgrade(found),
+            command=upgrade(found),
         )
     elif found.router.kind == "LoadBalancer" and not found.router.addresses:
         yield Finding(
@@ -102,6 +103,26 @@ def pods(found: Evidence, component: str) -> str:
     return found.namespace and _kubectl(found, "describe", "pods", "--selector", app)
 
 
+def server_pods(found: Evidence, component: str, url: str) -> str:
+    """The same of a server, where `url` leads to our own one in this cluster."""
+    ours = f"{workload_of(component)}.{found.namespace}.svc"
+    host = urlsplit(url).hostname or ""
+    return pods(found, component) if f"{host}.".startswith(f"{ours}.") else ""
+
+
+def in_pod(found: Evidence, *words: str) -> str:
+    """A `deis-platform` command where its settings are; empty on one machine."""
+    pod = f"deployment/{workload_of('controller')}"
+    return found.namespace and _kubectl(found, "exec", pod, "--", "deis-platform", *words)
+
+
+def upgrade(found: Evidence) -> str:
+    """As docs/kubernetes-upgrade.md has it; empty on one machine."""
+    release = found.router.release if found.router and found.router.release else "workflow"
+    words = ["helm", "--namespace", found.namespace, "upgrade", release, "charts/workflow"]
+    return found.namespace and shlex.join([*words, "--values", "values.yaml"])
+
+
 def _log(found: Evidence, service: str) -> str:
     """What a service of this machine has logged."""
     return f"grep -w {service} {shlex.quote(found.data + '/logs/platform.log')} | tail -n 20"
@@ -109,14 +130,3 @@ def _log(found: Evidence, service: str) -> str:
 
 def _kubectl(found: Evidence, *words: str) -> str:
     return shlex.join(["kubectl", "--namespace", found.namespace, *words])
-
-
-def _upgrade(found: Evidence) -> str:
-    """As docs/kubernetes.md has it."""
-    release = found.router.release if found.router and found.router.release else "workflow"
-    return shlex.join(
-        [
-            *("helm", "--namespace", found.namespace, "upgrade", release, "charts/workflow"),
-            *("--values", "values.yaml"),
-        ]
-    )

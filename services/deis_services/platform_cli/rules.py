@@ -6,11 +6,13 @@ from collections.abc import Iterable
 
 from deis_bus.contracts.components import Finding
 from deis_services.platform_cli import cluster_rules
-from deis_services.platform_cli.cluster_rules import pods
+from deis_services.platform_cli.cluster_rules import in_pod, pods, server_pods, upgrade
 from deis_services.platform_cli.facts import Evidence
 
 ASKING = {"nats": "nats server check connection -s", "postgres": "pg_isready -d"}
 """What asks a server of somebody else whether it is there."""
+IN_CLUSTER = {"nats": "nats", "postgres": "database"}
+"""Their components on Kubernetes."""
 
 
 def findings(found: Evidence) -> list[Finding]:
@@ -94,11 +96,12 @@ def servers_away(found: Evidence) -> Iterable[Finding]:
     ):
         if why:
             log = f"tail -n 50 {shlex.quote(f'{found.data}/logs/{name}.log')}"
+            ask = f"{ASKING[name]} {shlex.quote(url)}" if name in found.outside else log
             yield Finding(
                 component=name,
                 problem="it does not answer",
                 evidence=f"{url}: {why}",
-                command=f"{ASKING[name]} {shlex.quote(url)}" if name in found.outside else log,
+                command=server_pods(found, IN_CLUSTER[name], url) or ask,
             )
 
 
@@ -109,7 +112,8 @@ def objects_away(found: Evidence) -> Iterable[Finding]:
             component="objects",
             problem="slugs and sources can neither be stored nor fetched",
             evidence=f"{found.objects_url} at {found.objects_server}: {found.objects}",
-            command=f"curl -sSI {shlex.quote(found.objects_server)}",
+            command=server_pods(found, "objects", found.objects_server)
+            or f"curl -sSI {shlex.quote(found.objects_server)}",
         )
 
 
@@ -120,7 +124,7 @@ def migrations(found: Evidence) -> Iterable[Finding]:
             component="controller",
             problem="database and program do not go together",
             evidence=found.schema,
-            command="pip install --upgrade deis-workflow",
+            command=upgrade(found) or "pip install --upgrade deis-workflow",
         )
     if found.pending:
         yield Finding(
@@ -175,7 +179,8 @@ def dead_letters(found: Evidence) -> Iterable[Finding]:
 
 
 def _platform(found: Evidence, *words: str) -> str:
-    return shlex.join(["deis-platform", *words, "--data", found.data])
+    typed = shlex.join(["deis-platform", *words, "--data", found.data])
+    return in_pod(found, *words) or typed
 
 
 def _log(found: Evidence, program: str) -> str:

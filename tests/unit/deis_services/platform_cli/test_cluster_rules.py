@@ -99,6 +99,34 @@ def test_a_manager_that_does_not_say() -> None:
     assert finding.command.endswith("app=deis-workflow-manager")
 
 
+def test_servers_of_the_chart_are_looked_at_as_pods() -> None:
+    away = {
+        "nats": "refused",
+        "database": "refused",
+        "database_url": "postgresql://deis-database.deis.svc:5432/deis",
+        "objects": "refused",
+        "objects_server": "http://deis-objects.deis.svc:8333",
+        "outside": ("nats", "postgres"),
+    }
+    commands = [finding.command.rpartition(" ")[2] for finding in found(**away)]
+    assert commands == ["app=deis-nats", "app=deis-database", "app=deis-objects"]
+    theirs = {
+        "nats_url": "tls://deis-nats.example.com:4222",
+        "database_url": "postgresql://db.example.com/deis",
+        "objects_server": "https://deis-objects.deis.svcs.example.com",
+    }
+    programs = [finding.command.split()[0] for finding in found(**away | theirs)]
+    assert programs == ["nats", "pg_isready", "curl"]
+
+
+def test_commands_of_ours_are_typed_in_the_pod() -> None:
+    inside = "kubectl --namespace deis exec deployment/deis-controller -- deis-platform"
+    [pending] = found(pending=("0002_more.sql",))
+    assert pending.command == f"{inside} migrate"
+    [newer] = found(schema="the database has schema 9")
+    assert newer.command == UPGRADE
+
+
 def test_an_api_server_that_is_away() -> None:
     [finding] = found(api_server="no answer within 5 s", router=None)
     assert finding.component == "kubernetes"
