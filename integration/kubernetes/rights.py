@@ -25,7 +25,7 @@ RIGHTS: dict[str, tuple[Grant, ...]] = {
         (ANYWHERE, "horizontalpodautoscalers.autoscaling", (), WRITE),
         (ANYWHERE, "poddisruptionbudgets.policy", (), WRITE),
         (ANYWHERE, "networkpolicies.networking.k8s.io", (), WRITE),
-        ("default", "endpointslices.discovery.k8s.io", (), ("get", "list")),
+        ("default", "endpointslices.discovery.k8s.io", (), READ),
     ),
     "deis-builder": (
         ("deis-builds", "pods", (), WRITE),

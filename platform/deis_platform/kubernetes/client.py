@@ -290,9 +290,9 @@ async def _access(kubeconfig: str) -> Access:
     return await from_file(Path(kubeconfig))
 
 
-def _accepted(view: object, several: str = "") -> str:
+def _accepted(view: type[object], several: str = "") -> str:
     """Who looks at the metadata alone is sent no more: no Secret's data, for one."""
-    if view is not View:
+    if not issubclass(view, View) or view.__struct_fields__ != View.__struct_fields__:
         return JSON
     return f"{JSON};as=PartialObjectMetadata{several};g=meta.k8s.io;v=v1, {JSON}"
 

@@ -70,8 +70,9 @@ class Mirror(Generic[V]):
         """Follow until stopped, whatever happens to the API server."""
         await unless(stop, self._always())
 
-    def learn(self, obj: Object) -> None:
-        """Take in what a write of ours answered, unless this or something newer was heard.
+    def learn(self, obj: Object) -> V:
+        """Take in what a write of ours answered, unless this or something newer was heard; gives
+        its view, in any case.
 
         For objects that this mirror selects. It is heard now, not again when the watch tells it.
         """
@@ -82,6 +83,7 @@ class Mirror(Generic[V]):
         if _number(view) > max(_int(self._version), _number(known)):
             self._learned.add(key)
             self._put(key, view)
+        return view
 
     async def _always(self) -> None:
         while True:

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from deis_bus.contracts.runtime import BuildRun
+from deis_platform.build_environment import told
 from deis_platform.runtime.kubernetes import names, objects, pods, views
 from deis_platform.runtime.kubernetes.facts import Facts
 
@@ -104,20 +105,16 @@ def _metadata(task: BuildRun, facts: Facts) -> Object:
 
 
 def _container(task: BuildRun, facts: Facts) -> Object:
-    environ = {
-        **facts.build_environ,
-        "SOURCE_VERSION": task.sha,
-        "SLUG_LIMIT_BYTES": str(task.slug_limit_bytes),
-        "ENV_DIR": ENVIRONMENT,
-    }
+    secret = told(task, ENVIRONMENT)
+    plain = {word: text for word, text in facts.build_environ.items() if word not in secret}
     return {
         "name": CONTAINER,
         "image": facts.stack_image,
         "imagePullPolicy": facts.pull_policy,
         "command": [BUILD],
         "env": [
-            *({"name": word, "valueFrom": _from(name(task), word)} for word in _told(task)),
-            *({"name": word, "value": text} for word, text in sorted(environ.items())),
+            *({"name": word, "valueFrom": _from(name(task), word)} for word in secret),
+            *({"name": word, "value": text} for word, text in sorted(plain.items())),
         ],
         "resources": _resources(task, facts),
         "securityContext": {
@@ -134,11 +131,12 @@ def _container(task: BuildRun, facts: Facts) -> Object:
 
 
 def secrets(task: BuildRun, facts: Facts) -> list[Object]:
-    """The task's tokens, and the app's configuration as files: what can be no file is left out."""
+    """What the slugbuilder is told, and the app's configuration as files: what can be no file is
+    left out."""
     own, namespace = name(task), facts.build_namespace
     files = {word: text for word, text in task.environment.items() if FILE_NAME.fullmatch(word)}
     return [
-        _secret(namespace, own, task, _told(task)),
+        _secret(namespace, own, task, told(task, ENVIRONMENT)),
         _secret(namespace, f"{own}{ENV_END}", task, files),
     ]
 
@@ -165,17 +163,6 @@ def too_late(seconds: float) -> str:
 def too_much(limit: int) -> str:
     """What is told of a build over its output."""
     return f"The build printed more than {limit / MEGABYTE:g} MB and was ended"
-
-
-def _told(task: BuildRun) -> dict[str, str]:
-    return {
-        "SOURCE_URL": task.source_url,
-        "SOURCE_TOKEN": task.source_token,
-        "SLUG_URL": task.slug_url,
-        "SLUG_TOKEN": task.slug_token,
-        "CACHE_URL": task.cache_url,
-        "CACHE_TOKEN": task.cache_token,
-    }
 
 
 def _secret(namespace: str, own: str, task: BuildRun, values: dict[str, str]) -> Object:

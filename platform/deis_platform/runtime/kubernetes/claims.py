@@ -13,7 +13,7 @@ ATTEMPTS = 5
 
 
 async def claim(
-    api: Kubernetes, app: AppRef, platform: str, learn: Callable[[objects.Object], None]
+    api: Kubernetes, app: AppRef, platform: str, learn: Callable[[objects.Object], object]
 ) -> views.Namespace:
     """The namespace as it is now. Raises Refused 409 `foreign` when somebody else has one of that
     name, Transient while an old one is still being deleted."""

@@ -2,18 +2,27 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from deis_bus.errors import Transient
 from deis_platform.kubernetes import Kubernetes, Mirror, kinds
 from deis_platform.runner import Part
 from deis_platform.runtime.kubernetes import names, views
-from deis_platform.runtime.kubernetes.state import Held
+from deis_platform.runtime.kubernetes.state import Held, key
 
 V = TypeVar("V", bound=views.View)
 PodHeard = Callable[[views.Pod | None, views.Pod | None], None]
 SYNC_SECONDS = 10.0
+WRITTEN: Mapping[kinds.Kind, type[views.View]] = {
+    kinds.SERVICE: views.Service,
+    kinds.DEPLOYMENT: views.Deployment,
+    kinds.SECRET: views.View,
+    kinds.NETWORK_POLICY: views.View,
+    kinds.DISRUPTION_BUDGET: views.View,
+    kinds.QUOTA: views.Quota,
+}
+"""The kinds that are written for an application, and what is kept of them."""
 
 
 class Group(dict[str, dict[str, V]]):
@@ -34,8 +43,21 @@ class Group(dict[str, dict[str, V]]):
         return list(self.get(namespace, {}).values())
 
 
+async def read_once(mirrors: Iterable[Mirror[Any]]) -> None:
+    """Wait until each was read once. Raises Transient when that takes too long."""
+    waits = [mirror.synced for mirror in mirrors]
+    if all(event.is_set() for event in waits):
+        return
+    try:
+        async with asyncio.timeout(SYNC_SECONDS):
+            for event in waits:
+                await event.wait()
+    except TimeoutError:
+        raise Transient("the cluster's objects were not read yet") from None
+
+
 class Cluster:
-    """Mirrors of our namespaces, and of Services, Deployments, pods and the names of Secrets.
+    """Mirrors of our namespaces, of pods, and of every kind that is written for an application.
 
     Those of another platform in this cluster may be among them; whose an application is, its
     namespace says. Each listener hears the application of everything that changes, after it was
@@ -48,7 +70,22 @@ class Cluster:
         self.deployments: Group[views.Deployment] = Group()
         self.pods: Group[views.Pod] = Group()
         self.secrets: Group[views.View] = Group()
-        select = names.SELECTOR
+        self.budgets: Group[views.View] = Group()
+        self.quotas: Group[views.Quota] = Group()
+        self._groups: dict[str, Group[Any]] = {
+            "Service": self.services,
+            "Deployment": self.deployments,
+            "Secret": self.secrets,
+            "NetworkPolicy": Group(),
+            "PodDisruptionBudget": self.budgets,
+            "ResourceQuota": self.quotas,
+        }
+        self._written: dict[str, Mirror[Any]] = {
+            kind.kind: Mirror(
+                api, kind, view, labels=names.SELECTOR, heard=self._into(self._groups[kind.kind])
+            )
+            for kind, view in WRITTEN.items()
+        }
         self.namespaces = Mirror(
             api,
             kinds.NAMESPACE,
@@ -56,54 +93,28 @@ class Cluster:
             labels=f"{names.PLATFORM}={platform}",
             heard=self._namespace,
         )
-        self._services = Mirror(
-            api, kinds.SERVICE, views.Service, labels=select, heard=self._into(self.services)
-        )
-        self._deployments = Mirror(
-            api,
-            kinds.DEPLOYMENT,
-            views.Deployment,
-            labels=select,
-            heard=self._into(self.deployments),
-        )
         self.pod_heard: PodHeard = lambda _old, _new: None
-        self._pods = Mirror(api, kinds.POD, views.Pod, labels=select, heard=self._pod)
-        self._secrets = Mirror(
-            api, kinds.SECRET, views.View, labels=select, heard=self._into(self.secrets)
-        )
+        self._pods = Mirror(api, kinds.POD, views.Pod, labels=names.SELECTOR, heard=self._pod)
+
+    @property
+    def _mirrors(self) -> tuple[Mirror[Any], ...]:
+        return (self.namespaces, self._pods, *self._written.values())
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """What has to run."""
-        return (self.namespaces, self._services, self._deployments, self._pods, self._secrets)
-
-    @property
-    def mirrors(self) -> dict[str, Mirror[views.Service] | Mirror[views.Deployment]]:
-        """The mirrors that learn from our own writes."""
-        return {"Service": self._services, "Deployment": self._deployments}
+        return self._mirrors
 
     async def present(self) -> None:
         """Wait until everything was read once. Raises Transient when that takes too long."""
-        waits = [mirror.synced for mirror in (self.namespaces, self._services, self._deployments,
-                                              self._pods, self._secrets)]  # fmt: skip
-        if all(event.is_set() for event in waits):
-            return
-        try:
-            async with asyncio.timeout(SYNC_SECONDS):
-                for event in waits:
-                    await event.wait()
-        except TimeoutError:
-            raise Transient("the cluster's objects were not read yet") from None
+        await read_once(self._mirrors)
 
-    def learn(self, obj: dict[str, object]) -> None:
-        """Take in the answer to a write of ours, so that it is seen at once."""
+    def learn(self, obj: dict[str, Any]) -> views.View:
+        """Take in the answer to a write of ours, so that it is seen at once; gives its view."""
         kind = str(obj["kind"])
-        if kind == "Namespace":
-            self.namespaces.learn(obj)
-        elif kind == "Secret":
-            self._secrets.learn(obj)
-        elif kind in self.mirrors:
-            self.mirrors[kind].learn(obj)
+        mirror: Mirror[Any] = self.namespaces if kind == "Namespace" else self._written[kind]
+        view: views.View = mirror.learn(obj)
+        return view
 
     def learn_pod(self, obj: dict[str, object]) -> None:
         """The same for a pod."""
@@ -132,8 +143,14 @@ class Cluster:
         """The application's namespace, if it is one of ours."""
         return self.namespaces.items.get(app)
 
-    def held(self, app: str, appuuid: str) -> Held | None:
-        """All there is of this application; None where its namespace is not there."""
+    def written(self, kind: str, app: str, name: str) -> views.View | None:
+        """One of the application's objects."""
+        found: views.View | None = self._groups[kind].get(app, {}).get(name)
+        return found
+
+    def held(self, app: str, appuuid: str, around: str = "") -> Held | None:
+        """All there is of this application, in these surroundings (empty: not known); None where
+        its namespace is not there."""
         namespace = self.namespace(app)
         if namespace is None or namespace.metadata.annotations.get(names.UUID) != appuuid:
             return None
@@ -142,7 +159,12 @@ class Cluster:
             service=self.services.get(app, {}).get(app),
             deployments=self.deployments.of(app),
             pods=self.pods.of(app),
-            secrets=frozenset(self.secrets.get(app, {})),
+            objects={
+                key(kind, name): view
+                for kind, group in self._groups.items()
+                for name, view in group.get(app, {}).items()
+            },
+            around=around,
         )
 
     def _namespace(

@@ -21,4 +21,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What every build finds in its environment: index, proxy and CA variables."""
     ignore_scheduling: bool = False
     denied: tuple[str, ...] = ("169.254.0.0/16",)
-    """Networks that no application may reach: metadata, the API server."""
+    """Networks that no application may reach: there clouds have their metadata."""
+    api: tuple[str, ...] | None = None
+    """IPv4 addresses of the API server, which no application may reach either. None: they are not
+    known, and nothing outside the cluster may be reached."""

@@ -13,6 +13,10 @@ from collections.abc import Mapping
 import msgspec
 
 from deis_platform.runtime.kubernetes import names, views, words
+from deis_platform.runtime.kubernetes.facts import Facts
+
+DIGITS = 12
+"""Of a word: enough to tell the versions of one object apart."""
 
 
 class Marks(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,18 +28,15 @@ class Marks(msgspec.Struct, frozen=True, kw_only=True):
     deadline: datetime.datetime | None = None
     counts: dict[str, int] = {}
     """Wanted instances by process type."""
-    service: str = ""
-    """Fingerprint of the Service."""
-    deployments: dict[str, int] = {}
-    """The specs that were written, as the API server counts them, by name."""
-    secrets: tuple[str, ...] = ()
-    """Names of the Secrets they refer to."""
+    objects: dict[str, str] = {}
+    """Everything that was written, by kind and name, each with its word (`word`)."""
+    around: str = ""
+    """The surroundings it was written for (`surroundings`)."""
 
 
 class _Written(msgspec.Struct, frozen=True):
-    service: str = ""
-    deployments: dict[str, int] = {}
-    secrets: tuple[str, ...] = ()
+    objects: dict[str, str] = {}
+    around: str = ""
 
 
 NONE: dict[str, None] = dict.fromkeys(
@@ -66,15 +67,14 @@ def read(annotations: Mapping[str, str]) -> Marks:
         release=number(annotations.get(names.RELEASE, "")),
         deadline=words.moment(annotations.get(names.DEADLINE, "")),
         counts=counts,
-        service=written.service,
-        deployments=written.deployments,
-        secrets=written.secrets,
+        objects=written.objects,
+        around=written.around,
     )
 
 
 def annotations(marks: Marks) -> dict[str, str]:
     """The same as annotations."""
-    written = _Written(marks.service, marks.deployments, marks.secrets)
+    written = _Written(marks.objects, marks.around)
     until = marks.deadline.isoformat(timespec="seconds") if marks.deadline else ""
     return {
         names.GENERATION: str(marks.generation),
@@ -85,8 +85,20 @@ def annotations(marks: Marks) -> dict[str, str]:
     }
 
 
-def fingerprint(service: views.Service) -> str:
-    """A short word for the fields of a Service that are ours; Services count no changes."""
-    ports = [(port.port, port.target_port) for port in service.spec.ports]
-    fields = msgspec.json.encode([service.spec.selector, ports], order="sorted")
-    return hashlib.sha256(fields).hexdigest()[:16]
+def word(view: views.View) -> str:
+    """A short word for what is ours of an object: another one after any change of that, and for
+    another object of the same name. What the router reads off a Service is compared elsewhere."""
+    meta = view.metadata
+    labels = {name: value for name, value in meta.labels.items() if name != names.ROUTABLE}
+    told = {name: text for name, text in meta.annotations.items() if names.marked(name)}
+    return _digest([meta.uid, meta.generation, labels, told, view.uncounted()])
+
+
+def surroundings(facts: Facts) -> str:
+    """A short word for what objects depend on beside the app's spec, as far as those are written
+    again when it changes; empty while it is not known."""
+    return "" if facts.api is None else _digest([facts.denied, facts.api, facts.quota])
+
+
+def _digest(fields: list[object]) -> str:
+    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()[:DIGITS]

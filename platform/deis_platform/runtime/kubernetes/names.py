@@ -32,6 +32,7 @@ EXPOSED = "deis.io/exposed"
 """Beside it: the port that this image exposes, as its registry said; 0 for none."""
 ROUTABLE = "router.deis.io/routable"
 ROUTER = "router.deis.io/"
+MARKS = "deis.io/"
 DOMAINS = f"{ROUTER}domains"
 
 RUN = "run"
@@ -49,7 +50,12 @@ OUR_LABELS = frozenset({APP, TYPE, VERSION, HERITAGE, PLATFORM, RETIRING, ROUTAB
 
 def ours(annotation: str) -> bool:
     """Whether the mirrors keep an annotation: of others' there may be many, and large ones."""
-    return annotation.startswith(("deis.io/", ROUTER))
+    return annotation.startswith((MARKS, ROUTER))
+
+
+def marked(annotation: str) -> bool:
+    """Whether it is one of ours that is not for the router."""
+    return annotation.startswith(MARKS)
 
 
 def deployment(app: str, process_type: str) -> str:
@@ -64,6 +70,11 @@ def deployment(app: str, process_type: str) -> str:
 def env_secret(app: str, release: int) -> str:
     """`APP-vN-env`."""
     return f"{app}-v{release}-env"
+
+
+def quota(app: str) -> str:
+    """`APP-quota`."""
+    return f"{app}-quota"
 
 
 def labels(app: str, process_type: str = "", release: int = 0) -> dict[str, str]:

@@ -27,7 +27,7 @@ def namespace(app: str, appuuid: str, platform: str) -> Object:
 
 def quota(app: str, spec: dict[str, object]) -> Object:
     """The ResourceQuota that the operator wants in every namespace."""
-    return _object("v1", "ResourceQuota", app, f"{app}-quota", names.labels(app)) | {"spec": spec}
+    return _object("v1", "ResourceQuota", app, names.quota(app), names.labels(app)) | {"spec": spec}
 
 
 def env_secret(spec: AppSpec, exposed: int = 0) -> Object:
@@ -67,12 +67,6 @@ def registry_of(image: str) -> str:
     if slash and ("." in first or ":" in first or first == "localhost"):
         return DOCKER_HUB if first == "docker.io" else first
     return DOCKER_HUB
-
-
-def secret_names(spec: AppSpec) -> tuple[str, ...]:
-    """The Secrets that the pods refer to."""
-    own = names.env_secret(spec.app, spec.release)
-    return (own, names.PULL_SECRET) if spec.pull_secret else (own,)
 
 
 def service(spec: AppSpec, exposed: int = 0) -> Object:
@@ -171,20 +165,16 @@ def network_policy(app: str, facts: Facts) -> Object:
     platform = {"matchLabels": {"kubernetes.io/metadata.name": facts.platform_namespace}}
     open_parts = {"matchExpressions": [_among("app", "deis-router", "deis-gateway")]}
     apps = {"matchLabels": {names.PLATFORM: facts.platform_namespace}}
-    everywhere = {"cidr": "0.0.0.0/0", "except": list(facts.denied)}
+    egress: list[Object] = [
+        {"ports": [{"port": 53, "protocol": way} for way in ("UDP", "TCP")]},
+        {"to": [{"namespaceSelector": apps}]},
+        {"to": [{"namespaceSelector": platform, "podSelector": open_parts}]},
+    ]
+    if facts.api is not None:
+        closed = [*facts.denied, *(f"{address}/32" for address in facts.api)]
+        egress.append({"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": closed}}]})
     found = _object("networking.k8s.io/v1", "NetworkPolicy", app, names.POLICY, names.labels(app))
-    return found | {
-        "spec": {
-            "podSelector": {},
-            "policyTypes": ["Egress"],
-            "egress": [
-                {"ports": [{"port": 53, "protocol": way} for way in ("UDP", "TCP")]},
-                {"to": [{"namespaceSelector": apps}]},
-                {"to": [{"namespaceSelector": platform, "podSelector": open_parts}]},
-                {"to": [{"ipBlock": everywhere}]},
-            ],
-        }
-    }
+    return found | {"spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": egress}}
 
 
 def _among(label: str, *values: str) -> Object:

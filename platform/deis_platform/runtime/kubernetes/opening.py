@@ -1,4 +1,4 @@
-"""The Kubernetes runtime as its settings say, with the facts of this cluster."""
+"""The Kubernetes runtime as its settings say."""
 
 import contextlib
 import os
@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from deis_bus.errors import Refused, Transient
 from deis_bus.ports import Bus
 from deis_platform.build_environment import passed
 from deis_platform.groups import KubernetesSettings, RuntimeSettings
-from deis_platform.kubernetes import Kubernetes, View, kinds, open_kubernetes
-from deis_platform.logs import get_logger
+from deis_platform.kubernetes import open_kubernetes
 from deis_platform.registry import Registry, open_registry
 from deis_platform.reports import Reports
 from deis_platform.runner import Part
@@ -19,18 +17,6 @@ from deis_platform.runtime.kubernetes.builds import Builds
 from deis_platform.runtime.kubernetes.facts import Facts
 from deis_platform.runtime.kubernetes.images import Inspect
 from deis_platform.runtime.kubernetes.runtime import KubernetesRuntime
-
-log = get_logger(__name__)
-
-METADATA = "169.254.0.0/16"
-
-
-class _Endpoint(msgspec.Struct, frozen=True):
-    addresses: tuple[str, ...] = ()
-
-
-class _Slice(View, frozen=True):
-    endpoints: tuple[_Endpoint, ...] = ()
 
 
 @contextlib.asynccontextmanager
@@ -40,7 +26,7 @@ async def opened_runtime(
     """The runtime and its parts. Raises NoCluster."""
     async with open_kubernetes(cluster) as api, open_registry(settings.registry) as registry:
         reports = Reports(bus)
-        facts = await _facts(settings, cluster, api)
+        facts = _facts(settings, cluster)
         runtime = KubernetesRuntime(api, bus, facts, reports, asking(registry))
         yield runtime, (*runtime.parts, reports)
 
@@ -51,7 +37,7 @@ async def opened_builds(
 ) -> AsyncIterator[tuple[Builds, tuple[Part, ...]]]:
     """Builds and their parts. Raises NoCluster."""
     async with open_kubernetes(cluster) as api:
-        builds = Builds(api, bus, _plain_facts(settings, cluster))
+        builds = Builds(api, bus, _facts(settings, cluster))
         yield builds, builds.parts
 
 
@@ -65,26 +51,7 @@ def asking(registry: Registry) -> Inspect:
     return port
 
 
-async def _facts(settings: RuntimeSettings, cluster: KubernetesSettings, api: Kubernetes) -> Facts:
-    """With what only the API server knows; without it where it cannot be asked just now."""
-    nodes = 1
-    denied: tuple[str, ...] = (METADATA,)
-    try:
-        nodes = len((await api.list(kinds.NODE, view=View)).items)
-        slices = await api.list(
-            kinds.ENDPOINT_SLICE,
-            "default",
-            labels="kubernetes.io/service-name=kubernetes",
-            view=_Slice,
-        )
-        found = {at for one in slices.items for end in one.endpoints for at in end.addresses}
-        denied += tuple(f"{address}/32" for address in sorted(found) if ":" not in address)
-    except (Transient, Refused) as fault:
-        log.warning("the cluster's nodes and API server are not known", fault=str(fault))
-    return msgspec.structs.replace(_plain_facts(settings, cluster), nodes=nodes, denied=denied)
-
-
-def _plain_facts(settings: RuntimeSettings, cluster: KubernetesSettings) -> Facts:
+def _facts(settings: RuntimeSettings, cluster: KubernetesSettings) -> Facts:
     return Facts(
         stack_image=settings.stack_image,
         pull_policy=settings.pull_policy,

@@ -38,6 +38,7 @@ from deis_platform.runtime.kubernetes.images import Images, Inspect
 from deis_platform.runtime.kubernetes.refusals import refusals
 from deis_platform.runtime.kubernetes.retiring import Retirement
 from deis_platform.runtime.kubernetes.runs import Runs
+from deis_platform.runtime.kubernetes.surroundings import Surroundings
 from deis_platform.runtime.kubernetes.telling import Telling
 from deis_platform.runtime.kubernetes.writing import Writer, stale
 from deis_platform.runtime.port import Observation
@@ -45,6 +46,8 @@ from deis_platform.runtime.port import Observation
 REMOVE_SECONDS = 60.0
 RESTART_SECONDS = 300.0
 """How long a restart waits for new instances (api.md 10.3)."""
+EVERYTHING = ""
+"""Told in the place of an application where every one may be concerned: none has that name."""
 YOUNG_SECONDS = 60.0
 """So long a namespace may wait for its application to be written down."""
 
@@ -61,7 +64,8 @@ class KubernetesRuntime:
         self._facts = facts
         self._cluster = Cluster(api, facts.platform_namespace)
         self._images = Images(inspect, self._cluster)
-        self._writer = Writer(api, self._cluster, facts)
+        self._around = Surroundings(api, facts, lambda: self._tell(EVERYTHING))
+        self._writer = Writer(api, self._cluster, self._around)
         self._retirement = Retirement(api, self._cluster)
         self._runs = Runs(api, self._cluster, self._writer, bus, reports, facts)
         self._builds = Builds(api, bus, facts)
@@ -74,7 +78,8 @@ class KubernetesRuntime:
     @property
     def parts(self) -> tuple[Part, ...]:
         """Mirrors, and what works on what they tell."""
-        return (*self._cluster.parts, self._retirement, self._runs, *self._builds.parts)
+        mirrors = (*self._cluster.parts, *self._around.parts)
+        return (*mirrors, self._retirement, self._runs, *self._builds.parts)
 
     async def claim(self, app: AppRef) -> None:
         """Make the namespace, and the Service without anything behind it."""
@@ -100,7 +105,8 @@ class KubernetesRuntime:
         """Write it all; pods follow. Raises Refused 409 `stale`, 400 for what cannot run, 400
         `image` for an image that cannot be had."""
         await self._cluster.present()
-        held = self._cluster.held(spec.app, spec.appuuid)
+        await self._around.present()
+        held = self._held(AppRef(app=spec.app, appuuid=spec.appuuid))
         if held is not None:
             known = state.generation(held)
             if known > spec.generation:
@@ -149,7 +155,7 @@ class KubernetesRuntime:
     async def status(self, app: AppRef) -> AppStatus:
         """How far the cluster is; generation 0 also where something of it was changed by hand."""
         await self._cluster.present()
-        held = self._cluster.held(app.app, app.appuuid)
+        held = self._held(app)
         if held is None:
             return AppStatus(generation=0)
         found = state.status(held, state.now(), ignore_scheduling=self._facts.ignore_scheduling)
@@ -212,7 +218,7 @@ class KubernetesRuntime:
         found = []
         for name, namespace in list(self._cluster.namespaces.items.items()):
             appuuid = namespace.metadata.annotations.get(names.UUID, "")
-            held = self._cluster.held(name, appuuid)
+            held = self._held(AppRef(app=name, appuuid=appuuid))
             if held is None or namespace.metadata.deletion_timestamp or _young(namespace):
                 continue
             found.append(AppRef(app=name, appuuid=appuuid, generation=state.generation(held)))
@@ -248,6 +254,10 @@ class KubernetesRuntime:
                     yield Observation(app=app, appuuid=appuuid)
         finally:
             self._watchers.discard(tell)
+
+    def _held(self, app: AppRef) -> state.Held | None:
+        """All there is of the application, in the surroundings of now."""
+        return self._cluster.held(app.app, app.appuuid, self._around.word)
 
     def _tell(self, app: str) -> None:
         for watcher in tuple(self._watchers):

@@ -23,13 +23,20 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     service: views.Service | None
     deployments: Sequence[views.Deployment]
     pods: Sequence[views.Pod]
-    secrets: frozenset[str]
-    """Names of its Secrets."""
+    objects: Mapping[str, views.View]
+    """Everything that is written for it, by kind and name (`key`)."""
+    around: str
+    """The surroundings as they are now (`marks.surroundings`)."""
 
     @property
     def marks(self) -> Marks:
         """What was written."""
         return marks.read(self.namespace.metadata.annotations)
+
+
+def key(kind: str, name: str) -> str:
+    """How an object is found among all of its application."""
+    return f"{kind}/{name}"
 
 
 def now() -> datetime.datetime:
@@ -68,14 +75,16 @@ def status(held: Held, now: datetime.datetime, *, ignore_scheduling: bool = Fals
 
 
 def whole(held: Held, written: Marks) -> bool:
-    """Whether all of it is there as it was written, and no Deployment beside it."""
-    there = {one.metadata.name: one.metadata.generation for one in held.deployments}
+    """Whether all of it is there as it was written, fits the surroundings, and no Deployment is
+    beside it."""
+    there = held.objects
     return (
-        held.service is not None
-        and marks.fingerprint(held.service) == written.service
-        and there == written.deployments
-        and held.secrets.issuperset(written.secrets)
-    )
+        held.around in ("", written.around)
+        and all(name in there and marks.word(there[name]) == word
+                for name, word in written.objects.items())
+        and all(key("Deployment", one.metadata.name) in written.objects
+                for one in held.deployments)
+    )  # fmt: skip
 
 
 def of_release(held: Held, release: int) -> list[views.Pod]:

@@ -43,6 +43,10 @@ class View(AnyView, frozen=True):
 
     metadata: OurMeta = OurMeta()
 
+    def uncounted(self) -> object:
+        """Fields of ours whose changes the API server does not count in the generation."""
+        return None
+
 
 class Waiting(msgspec.Struct, frozen=True):
     """A container that does not run yet, or not again."""
@@ -175,6 +179,21 @@ class Service(View, frozen=True):
     """An application's Service."""
 
     spec: ServiceSpec = ServiceSpec()
+
+    def uncounted(self) -> object:
+        """Whom it leads to."""
+        ports = [(port.port, port.target_port) for port in self.spec.ports]
+        return [self.spec.selector, ports]
+
+
+class Quota(View, frozen=True):
+    """A ResourceQuota; what is used of it is not kept."""
+
+    spec: dict[str, object] = {}
+
+    def uncounted(self) -> object:
+        """What it allows."""
+        return self.spec
 
 
 class NamespaceStatus(msgspec.Struct, frozen=True):

@@ -22,6 +22,9 @@ BROKEN = (
     "StartError",
     "ContainerCannotRun",
 )
+NOT_READ_YET = "failed to sync "
+"""So begins what kubelet says of a Secret that it did not get to read within a second; it tries
+again (kubernetes/kubernetes#117972)."""
 NO_PROGRAM = ("StartError", "ContainerCannotRun")
 """Ends of a container that never ran."""
 NO_MATCH = "node affinity/selector"
@@ -143,6 +146,8 @@ def _of_container(pod: str, status: views.ContainerStatus, now: datetime.datetim
     if waiting is not None and waiting.reason in IMAGE:
         return f"{pod} has no image: {waiting.reason}: {waiting.message}"
     if waiting is not None and waiting.reason in BROKEN:
+        if waiting.message.startswith(NOT_READ_YET):
+            return ""
         return f"{pod} cannot start: {waiting.reason}: {waiting.message}"
     crashing = waiting is not None and waiting.reason == "CrashLoopBackOff"
     often = status.restart_count >= CRASHES and end is not None and not _long_ago(end, now)

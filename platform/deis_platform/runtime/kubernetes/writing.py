@@ -11,43 +11,46 @@ written again.
 import asyncio
 import contextlib
 import datetime
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-import msgspec
-
-from deis_bus.contracts.runtime import AppRef, AppSpec, Process
+from deis_bus.contracts.runtime import AppRef, AppSpec
 from deis_bus.errors import Refused, Transient
 from deis_platform.kubernetes import Conflict, Kubernetes, NotFound, kinds
-from deis_platform.runtime.kubernetes import claims, marks, names, objects, views
+from deis_platform.runtime.kubernetes import claims, marks, names, objects, state, views
 from deis_platform.runtime.kubernetes.cluster import Cluster
-from deis_platform.runtime.kubernetes.facts import Facts
 from deis_platform.runtime.kubernetes.marks import Marks
 from deis_platform.runtime.kubernetes.refusals import refusals
+from deis_platform.runtime.kubernetes.standing import Standing
 from deis_platform.runtime.kubernetes.state import Held
+from deis_platform.runtime.kubernetes.surroundings import Surroundings
 
 ATTEMPTS = 5
 AT_ONCE = 5
 """Process types written in parallel (api.md 24.2)."""
 Object = objects.Object
+T = TypeVar("T")
 
 
 class Writer:
     """One application's objects, written."""
 
-    def __init__(self, api: Kubernetes, cluster: Cluster, facts: Facts) -> None:
+    def __init__(self, api: Kubernetes, cluster: Cluster, around: Surroundings) -> None:
         self._api = api
         self._cluster = cluster
-        self._facts = facts
+        self._around = around
 
     async def write(self, spec: AppSpec, exposed: int) -> None:
         """All objects of this generation. Raises Refused 409 `stale`, 400 for what the API server
         does not take; Transient."""
+        held = self._cluster.held(spec.app, spec.appuuid)
+        standing = Standing(held, spec.generation, self._around.word)
         with refusals():
             await self._begin(spec)
-            service = await self._base(spec, exposed)
-            deployments = await self._deployments(spec, exposed)
+            written = await self._base(spec, exposed, standing)
+            written |= await self._deployments(spec, exposed, standing)
             await self._leftovers(spec)
-            await self._finish(spec, service, deployments)
+            await self._finish(spec, written, standing.around)
 
     async def route(self, obj: Object) -> None:
         """Annotations for the router, on a Service of our own making or a bare one."""
@@ -82,7 +85,7 @@ class Writer:
 
     async def _claim(self, app: AppRef) -> views.Namespace:
         return await claims.claim(
-            self._api, app, self._facts.platform_namespace, self._cluster.learn
+            self._api, app, self._around.facts.platform_namespace, self._cluster.learn
         )
 
     async def _begin(self, spec: AppSpec) -> None:
@@ -100,20 +103,19 @@ class Writer:
             return
         raise Transient(f"the namespace {spec.app} does not settle")
 
-    async def _finish(self, spec: AppSpec, service: str, deployments: dict[str, int]) -> None:
+    async def _finish(self, spec: AppSpec, written: dict[str, str], around: str) -> None:
         """Mark it held, unless a newer one was claimed meanwhile."""
         until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(
-            seconds=spec.deploy_timeout_seconds * objects.batches(spec, self._facts.nodes)
+            seconds=spec.deploy_timeout_seconds * objects.batches(spec, self._around.facts.nodes)
         )
-        written = marks.annotations(
+        told = marks.annotations(
             Marks(
                 generation=spec.generation,
                 release=spec.release,
                 deadline=until,
                 counts={process.type: process.count for process in spec.processes},
-                service=service,
-                deployments=deployments,
-                secrets=objects.secret_names(spec),
+                objects=written,
+                around=around,
             )
         )
         ref = AppRef(app=spec.app, appuuid=spec.appuuid)
@@ -123,7 +125,7 @@ class Writer:
             if marks.claimed(found.annotations) != spec.generation:
                 raise Transient(f"another generation of {spec.app} is being written")
             with contextlib.suppress(Conflict):
-                await self._mark(spec.app, written, found.resource_version)
+                await self._mark(spec.app, told, found.resource_version)
                 return
             known = None
         raise Transient(f"the namespace {spec.app} does not settle")
@@ -132,24 +134,26 @@ class Writer:
         patch = {"metadata": {"annotations": annotations, "resourceVersion": version}}
         self._cluster.learn(await self._api.patch(kinds.NAMESPACE, app, "", patch))
 
-    async def _base(self, spec: AppSpec, exposed: int) -> str:
-        """Everything but Deployments; gives the fingerprint of the Service."""
-        facts = self._facts
-        wanted = [objects.network_policy(spec.app, facts), *objects.budgets(spec)]
+    async def _base(self, spec: AppSpec, exposed: int, standing: Standing) -> dict[str, str]:
+        """Everything but Deployments; gives the words of what is there now."""
+        facts = self._around.facts
+        wanted = [
+            objects.service(spec, exposed),
+            objects.network_policy(spec.app, facts),
+            *objects.budgets(spec),
+        ]
         if facts.quota:
             wanted.append(objects.quota(spec.app, facts.quota))
         secrets = [objects.env_secret(spec, exposed)]
         if spec.pull_secret:
             image = spec.artifact.image
             secrets.append(objects.pull_secret(spec.app, spec.pull_secret, image))
-        service, *_ = await _together(
-            self._put(objects.service(spec, exposed)),
-            *(self._secret(one) for one in secrets),
-            *(self._put(one) for one in wanted),
+        return await _written(
+            *((one, standing.get(one), self._secret) for one in secrets),
+            *((one, standing.get(one), self._put) for one in wanted),
         )
-        return marks.fingerprint(msgspec.convert(service, views.Service, strict=False))
 
-    async def _secret(self, obj: Object) -> Object:
+    async def _secret(self, obj: Object) -> views.View:
         """A Secret that never changes; one of other content under that name is replaced."""
         try:
             return await self._put(obj)
@@ -160,24 +164,22 @@ class Writer:
         await self._api.delete(kinds.SECRET, meta["name"], meta["namespace"])
         return await self._put(obj)
 
-    async def _put(self, obj: Object) -> Object:
-        made = await self._api.apply(obj)
-        self._cluster.learn(made)
-        return made
+    async def _put(self, obj: Object) -> views.View:
+        return self._cluster.learn(await self._api.apply(obj))
 
-    async def _deployments(self, spec: AppSpec, exposed: int) -> dict[str, int]:
-        """Written; gives which spec each has now, as the API server counts them."""
+    async def _deployments(self, spec: AppSpec, exposed: int, standing: Standing) -> dict[str, str]:
+        """The same of Deployments."""
         slots = asyncio.Semaphore(AT_ONCE)
+        facts = self._around.facts
 
-        async def write(process: Process) -> Object:
+        async def write(obj: Object) -> views.View:
             async with slots:
-                obj = objects.deployment(spec, process, self._facts, exposed)
                 return await self._deployment(obj, spec.generation)
 
-        made = await _together(*(write(process) for process in spec.processes))
-        return {one["metadata"]["name"]: int(one["metadata"]["generation"]) for one in made}
+        wanted = [objects.deployment(spec, one, facts, exposed) for one in spec.processes]
+        return await _written(*((one, standing.get(one), write) for one in wanted))
 
-    async def _deployment(self, obj: Object, generation: int) -> Object:
+    async def _deployment(self, obj: Object, generation: int) -> views.View:
         """Over what is there, unless that is of a newer generation. Raises Refused 409 `stale`."""
         meta = obj["metadata"]
         app, name = meta["namespace"], meta["name"]
@@ -218,16 +220,18 @@ class Writer:
             return None
 
     async def _leftovers(self, spec: AppSpec) -> None:
-        """Process types that are gone, budgets of what is single now, variables of old releases."""
+        """Process types that are gone, budgets of what is single now, a quota that nobody wants any
+        more, variables of old releases."""
         app, api = spec.app, self._api
         known = self._cluster.deployments.of(app)
         kept = {names.deployment(app, process.type) for process in spec.processes}
         gone = {one.metadata.name for one in known if generation_of(one) <= spec.generation} - kept
         guarded = {obj["metadata"]["name"] for obj in objects.budgets(spec)}
         select = names.SELECTOR
-        budgets = await api.list(kinds.DISRUPTION_BUDGET, app, view=views.View, labels=select)
         sets = await api.list(kinds.REPLICA_SET, app, view=views.View, labels=select)
-        loose = {one.metadata.name for one in budgets.items} - guarded
+        loose = self._cluster.budgets.get(app, {}).keys() - guarded
+        limited = {names.quota(app)} if self._around.facts.quota else set()
+        free = self._cluster.quotas.get(app, {}).keys() - limited
         used = {spec.release} | {
             names.release_of(one.metadata.labels)
             for one in (*sets.items, *self._cluster.pods.of(app))
@@ -236,6 +240,7 @@ class Writer:
         await _together(
             *(api.delete(kinds.DEPLOYMENT, name, app) for name in gone),
             *(api.delete(kinds.DISRUPTION_BUDGET, name, app) for name in loose),
+            *(api.delete(kinds.QUOTA, name, app) for name in free),
             *(api.delete(kinds.SECRET, name, app) for name in old),
         )
 
@@ -260,10 +265,25 @@ def stale(app: str, generation: int) -> Refused:
     return Refused(409, f"generation {generation} of {app} is old", "stale")
 
 
-async def _together(*works: Awaitable[Object | bool]) -> list[Object]:
+async def _written(
+    *works: tuple[Object, views.View | None, Callable[[Object], Awaitable[views.View]]],
+) -> dict[str, str]:
+    """Each object written in the way beside it, unless there is a view of it: then it stands.
+    Gives the words of all of them."""
+
+    async def word(
+        obj: Object, there: views.View | None, write: Callable[[Object], Awaitable[views.View]]
+    ) -> tuple[str, str]:
+        view = there if there is not None else await write(obj)
+        return state.key(obj["kind"], obj["metadata"]["name"]), marks.word(view)
+
+    return dict(await _together(*(word(*work) for work in works)))
+
+
+async def _together(*works: Awaitable[T]) -> list[T]:
     """All of them; the first fault is raised once all have ended. Gives what they gave."""
     outcomes = await asyncio.gather(*works, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
-    return [one for one in outcomes if isinstance(one, dict)]
+    return [one for one in outcomes if not isinstance(one, BaseException)]

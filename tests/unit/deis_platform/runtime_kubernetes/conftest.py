@@ -10,12 +10,13 @@ from deis_bus.memory import MemoryBroker, MemoryBus
 from deis_platform.reports import Reports
 from deis_platform.runner import run_parts
 from deis_platform.runtime.kubernetes import KubernetesRuntime
+from deis_platform.runtime.kubernetes.facts import Facts
 from deis_platform.runtime.kubernetes.images import Inspect
 from tests.unit.deis_platform.runtime_kubernetes.given import FACTS
 from tests.unit.deis_platform.runtime_kubernetes.server import Server, door, running_server
 
 Starts = Callable[..., AbstractAsyncContextManager[KubernetesRuntime]]
-"""Takes who asks registries; where nobody is given, images expose nothing."""
+"""Takes who asks registries (where nobody is given, images expose nothing), and facts."""
 
 
 @pytest.fixture
@@ -33,11 +34,13 @@ def controller(server: Server) -> Starts:
     """Starts a controller's runtime, with mirrors of what there is then."""
 
     @asynccontextmanager
-    async def started(inspect: Inspect = _no_port) -> AsyncIterator[KubernetesRuntime]:
+    async def started(
+        inspect: Inspect = _no_port, facts: Facts = FACTS
+    ) -> AsyncIterator[KubernetesRuntime]:
         stop = asyncio.Event()
         bus = MemoryBus(MemoryBroker(), "controller")
         async with door(server) as api:
-            runtime = KubernetesRuntime(api, bus, FACTS, Reports(bus), inspect)
+            runtime = KubernetesRuntime(api, bus, facts, Reports(bus), inspect)
             running = asyncio.create_task(run_parts(runtime.parts, stop))
             try:
                 yield runtime

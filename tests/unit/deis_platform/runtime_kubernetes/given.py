@@ -11,7 +11,8 @@ from deis_platform.runtime.kubernetes.facts import Facts
 
 NOW = datetime.datetime(2026, 11, 26, 12, 0, tzinfo=datetime.UTC)
 APP = AppRef(app="blog", appuuid="1b671a64-40d5-491e-99b0-da01ff1f3341")
-FACTS = Facts(stack_image="deis/stack:1", platform_namespace="deis")
+API = "198.51.100.10"
+FACTS = Facts(stack_image="deis/stack:1", platform_namespace="deis", api=(API,))
 SLUG = Artifact(slug="slugs/a/1.tgz", url="http://artifacts/slugs/a/1.tgz", token="t-slug")
 IMAGE = Artifact(image="registry.example.com/blog:1")
 

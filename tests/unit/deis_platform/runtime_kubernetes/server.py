@@ -79,7 +79,7 @@ class Server:
         meta.setdefault("uid", before["metadata"]["uid"] if before else f"uid-{self._version}")
         meta.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
         if plural in COUNTED:
-            changed = before is None or _told(before) != _told(obj)
+            changed = before is None or _counted(plural, before) != _counted(plural, obj)
             meta["generation"] = (before["metadata"]["generation"] if before else 0) + changed
         obj["apiVersion"], obj["kind"] = KINDS[plural]
         self.objects[key] = obj
@@ -188,9 +188,10 @@ class Server:
         return web.json_response(self.put(plural, _merged(before or {}, given)))
 
 
-def _told(obj: Object) -> Object:
-    """What a generation counts the changes of."""
-    return {"spec": obj["spec"], "annotations": obj["metadata"].get("annotations", {})}
+def _counted(plural: str, obj: Object) -> tuple[Object, Object]:
+    """What a generation counts the changes of: of Deployments annotations, too."""
+    annotations = obj["metadata"].get("annotations", {}) if plural == "deployments" else {}
+    return obj["spec"], annotations
 
 
 def _merged(before: Object, given: Object) -> Object:

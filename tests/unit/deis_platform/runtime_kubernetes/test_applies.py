@@ -12,6 +12,7 @@ from deis_bus.contracts.runtime import AppRef, AppStatus, Restart
 from deis_bus.errors import Refused, Transient
 from deis_bus.routes import AppRoute
 from deis_platform.runtime.kubernetes import KubernetesRuntime, names
+from deis_platform.runtime.kubernetes.standing import Standing
 from deis_platform.runtime.port import Observation
 from tests.unit.deis_platform.runtime_kubernetes.conftest import Starts
 from tests.unit.deis_platform.runtime_kubernetes.given import APP, IMAGE, process, spec
@@ -267,7 +268,8 @@ async def test_what_an_old_controller_still_makes_is_taken_away_again(
     async with controller() as new:
         await new.apply(spec(6, 3))
     async with controller() as old:
-        await old._writer._deployments(spec(5, 2, process("worker")), 0)
+        nothing = Standing(None, 5, "")
+        await old._writer._deployments(spec(5, 2, process("worker")), 0, nothing)
     async with controller() as new:
         assert await held(new) == 0
         await new.apply(spec(6, 3))

@@ -1,13 +1,16 @@
 """What is written into a namespace's annotations comes out again."""
 
 import datetime
+from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deis_platform.runtime.kubernetes import marks, names, views
 from deis_platform.runtime.kubernetes.marks import Marks
+from tests.unit.deis_platform.runtime_kubernetes.given import FACTS
 
 TEXT = st.text(max_size=20)
 COUNTS = st.dictionaries(TEXT, st.integers(0, 1000), max_size=4)
@@ -18,9 +21,8 @@ MARKS = st.builds(
     deadline=st.none()
     | st.datetimes(timezones=st.just(datetime.UTC)).map(lambda time: time.replace(microsecond=0)),
     counts=COUNTS,
-    service=TEXT,
-    deployments=COUNTS,
-    secrets=st.lists(TEXT, max_size=3).map(tuple),
+    objects=st.dictionaries(TEXT, TEXT, max_size=4),
+    around=TEXT,
 )
 
 
@@ -41,16 +43,60 @@ def test_taking_the_marks_away_leaves_the_claim() -> None:
     assert marks.NONE.keys() == marks.annotations(Marks()).keys()
 
 
-def test_a_fingerprint_changes_with_our_fields_alone() -> None:
-    plain = {"selector": {"a": "1", "b": "2"}, "ports": [{"port": 80, "targetPort": 5000}]}
-    same = {
-        "ports": [{"targetPort": 5000, "port": 80, "nodePort": 30000}],
-        "selector": {"b": "2", "a": "1"},
-        "clusterIP": "10.96.0.9",
+def service(**changes: Any) -> views.Service:
+    """A Service of ours."""
+    meta = {
+        "uid": "u",
+        "labels": names.labels("blog") | {names.ROUTABLE: "true"},
+        "annotations": {names.UUID: "1b67", names.DOMAINS: "blog"},
     }
-    other = plain | {"selector": {"a": "1"}}
-    found = [
-        marks.fingerprint(msgspec.convert({"spec": spec}, views.Service))
-        for spec in (plain, same, other)
-    ]
-    assert found[0] == found[1] != found[2]
+    spec = {"selector": {"a": "1", "b": "2"}, "ports": [{"port": 80, "targetPort": 5000}]}
+    plain = {"metadata": meta | changes.pop("meta", {}), "spec": spec | changes}
+    return msgspec.convert(plain, views.Service)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ports": [{"targetPort": 5000, "port": 80, "nodePort": 30000}]},
+        {"selector": {"b": "2", "a": "1"}, "clusterIP": "10.96.0.9"},
+        {"meta": {"resourceVersion": "9"}},
+        {"meta": {"annotations": {names.UUID: "1b67", "team": "green"}}},
+        {"meta": {"labels": names.labels("blog") | {names.ROUTABLE: "false", "team": "green"}}},
+    ],
+)
+def test_a_word_stands_for_our_fields_alone(change: dict[str, Any]) -> None:
+    assert marks.word(service(**change)) == marks.word(service())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"selector": {"a": "1"}},
+        {"ports": [{"port": 81, "targetPort": 5000}]},
+        {"meta": {"uid": "another"}},
+        {"meta": {"generation": 2}},
+        {"meta": {"labels": {}}},
+        {"meta": {"annotations": {}}},
+    ],
+)
+def test_a_word_changes_with_every_field_of_ours(change: dict[str, Any]) -> None:
+    assert marks.word(service(**change)) != marks.word(service())
+
+
+def test_of_a_quota_what_it_allows_counts_and_not_what_is_used() -> None:
+    def quota(pods: str, used: str) -> views.Quota:
+        spec, status = {"hard": {"pods": pods}}, {"used": {"pods": used}}
+        return msgspec.convert({"spec": spec, "status": status}, views.Quota)
+
+    assert marks.word(quota("1", "0")) == marks.word(quota("1", "1")) != marks.word(quota("2", "1"))
+
+
+def test_surroundings_are_told_apart_once_they_are_known() -> None:
+    unknown = msgspec.structs.replace(FACTS, api=None)
+    assert marks.surroundings(unknown) == ""
+    more = msgspec.structs.replace(FACTS, nodes=7, stack_image="deis/stack:2")
+    assert marks.surroundings(more) == marks.surroundings(FACTS) != ""
+    for change in ({"api": ()}, {"quota": {"hard": {"pods": "1"}}}):
+        other = msgspec.structs.replace(FACTS, **change)
+        assert marks.surroundings(other) != marks.surroundings(FACTS)

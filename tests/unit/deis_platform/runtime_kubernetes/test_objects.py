@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deis_bus.contracts.runtime import Probe
 from deis_platform.runtime.kubernetes import names, objects, pods
-from tests.unit.deis_platform.runtime_kubernetes.given import FACTS, IMAGE, SLUG, process, spec
+from tests.unit.deis_platform.runtime_kubernetes.given import API, FACTS, IMAGE, SLUG, process, spec
 
 LABEL = st.from_regex(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
 
@@ -232,10 +232,16 @@ def test_a_rollout_never_takes_a_pod_before_another_is_ready() -> None:
     assert made["template"] == same["template"]  # going back to a release starts nothing anew
 
 
+def test_apps_reach_nothing_outside_while_nobody_knows_where_the_api_server_is() -> None:
+    unknown = msgspec.structs.replace(FACTS, api=None)
+    egress = objects.network_policy("blog", unknown)["spec"]["egress"]
+    assert not any("ipBlock" in to for rule in egress for to in rule.get("to", []))
+
+
 def test_apps_reach_neither_the_metadata_address_nor_other_parts_of_the_platform() -> None:
     egress = objects.network_policy("blog", FACTS)["spec"]["egress"]
     (outside,) = [to["ipBlock"] for rule in egress for to in rule.get("to", []) if "ipBlock" in to]
-    assert "169.254.0.0/16" in outside["except"]
+    assert outside["except"] == ["169.254.0.0/16", f"{API}/32"]
     namespaces = [
         to["namespaceSelector"]["matchLabels"]
         for rule in egress

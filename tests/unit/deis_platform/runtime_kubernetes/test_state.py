@@ -20,9 +20,7 @@ WRITTEN = Marks(
     release=2,
     deadline=NOW + datetime.timedelta(seconds=60),
     counts={"web": 1},
-    service=marks.fingerprint(SERVICE),
-    deployments={"blog-web": 7},
-    secrets=("blog-v2-env",),
+    around="there",
 )
 
 
@@ -59,19 +57,41 @@ def deployment(generation: int = 7, seen: int = 7, ready: int = 1, **more: Any) 
     )
 
 
-def held(**more: Any) -> Held:
-    """All there is, as it was written."""
-    written = more.pop("written", WRITTEN)
-    meta = {"name": "blog", "annotations": marks.annotations(written)}
-    namespace = msgspec.convert({"metadata": meta}, views.Namespace)
-    whole: dict[str, Any] = {
-        "namespace": namespace,
-        "service": SERVICE,
-        "deployments": [deployment()],
-        "pods": [pod()],
-        "secrets": frozenset({"blog-v2-env", "more"}),
+def view(name: str, **meta: Any) -> views.View:
+    """An object of which the metadata alone is kept."""
+    return msgspec.convert({"metadata": {"name": name, **meta}}, views.View)
+
+
+def keyed(deployments: list[views.Deployment], more: dict[str, Any]) -> dict[str, views.View]:
+    """All that is written, by kind and name; `more` in the place of what it names, None for gone."""
+    found: dict[str, Any] = {
+        "Service/blog": SERVICE,
+        "Secret/blog-v2-env": view("blog-v2-env", uid="a"),
+        "NetworkPolicy/deis-app": view("deis-app", uid="b", generation=1),
     }
-    return Held(**whole | more)
+    found |= {f"Deployment/{one.metadata.name}": one for one in deployments} | more
+    return {key: one for key, one in found.items() if one is not None}
+
+
+def held(
+    written: Marks = WRITTEN,
+    around: str = "there",
+    objects: dict[str, Any] | None = None,
+    **more: Any,
+) -> Held:
+    """All there is, as it was written, but for what is said."""
+    words = {key: marks.word(one) for key, one in keyed([deployment()], {}).items()}
+    written = msgspec.structs.replace(written, objects=words)
+    meta = {"name": "blog", "annotations": marks.annotations(written)}
+    deployments = more.pop("deployments", [deployment()])
+    return Held(
+        namespace=msgspec.convert({"metadata": meta}, views.Namespace),
+        service=SERVICE,
+        deployments=deployments,
+        pods=more.pop("pods", [pod()]),
+        objects=keyed(deployments, objects or {}),
+        around=around,
+    )
 
 
 def test_what_is_whole_and_ready_is_settled() -> None:
@@ -83,12 +103,16 @@ def test_what_is_whole_and_ready_is_settled() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"service": None},
-        {"service": views.Service()},
+        {"objects": {"Service/blog": None}},
+        {"objects": {"Service/blog": views.Service()}},
+        {"objects": {"NetworkPolicy/deis-app": None}},
+        {"objects": {"NetworkPolicy/deis-app": view("deis-app", uid="b", generation=2)}},
+        {"objects": {"NetworkPolicy/deis-app": view("deis-app", uid="c", generation=1)}},
+        {"objects": {"Secret/blog-v2-env": None}},
+        {"around": "elsewhere"},
         {"deployments": []},
         {"deployments": [deployment(8)]},
         {"deployments": [deployment(), deployment(meta={"name": "blog-old"})]},
-        {"secrets": frozenset({"more"})},
         {"written": msgspec.structs.replace(WRITTEN, generation=0)},
     ],
 )
@@ -96,6 +120,18 @@ def test_what_is_not_as_it_was_written_counts_as_nothing(change: dict[str, Any])
     found = held(**change)
     assert state.generation(found) == state.status(found, NOW).generation == 0
     assert len(state.status(found, NOW).instances) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"around": ""},  # not known now
+        {"objects": {"Secret/more": view("more")}},
+        {"objects": {"PodDisruptionBudget/theirs": view("theirs")}},
+    ],
+)
+def test_what_is_no_change_of_ours(change: dict[str, Any]) -> None:
+    assert state.generation(held(**change)) == 4
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from deis_bus.contracts.runtime import BuildRun, RunTask
+from deis_platform import build_environment
 from deis_platform.runtime.kubernetes import (
     build_output,
     build_pods,
@@ -81,6 +82,8 @@ def test_a_builds_pod_keeps_the_restricted_rules_and_tells_no_secret() -> None:
     }
     assert made["metadata"]["name"].startswith("slugbuild-blog-c0ffee01-")
     told, files = build_pods.secrets(BUILD, FACTS)
+    kept = {name: base64.b64decode(text).decode() for name, text in told["data"].items()}
+    assert kept == build_environment.told(BUILD, build_pods.ENVIRONMENT)
     assert files["data"].keys() == {"PASSWORD"}  # what can be no file is left out
     assert build_pods.pod_of(files["metadata"]["name"]) == told["metadata"]["name"]
 

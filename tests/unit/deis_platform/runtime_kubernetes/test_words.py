@@ -44,6 +44,13 @@ def unplaced(seconds: float, message: str = "0/1 nodes are available") -> dict[s
         (waiting("ErrImagePull", "no such image"), "has no image: ErrImagePull: no such image"),
         (waiting("CreateContainerConfigError", "x"), "cannot start: CreateContainerConfigError: x"),
         (
+            waiting(
+                "CreateContainerConfigError",
+                "failed to sync secret cache: timed out waiting for the condition",
+            ),
+            "",
+        ),
+        (
             waiting("CrashLoopBackOff", restartCount=3, lastState=ended(5, exitCode=7)),
             "ended with exit code 7, 3 times in a row",
         ),
