@@ -1,7 +1,6 @@
-"""The runtime service when things go wrong, and what nobody may notice when they go right."""
+"""Releases on the runtime service: what nobody may notice when they go right, and is told when not."""
 
 import asyncio
-import contextlib
 import dataclasses
 import itertools
 import os
@@ -9,199 +8,28 @@ import re
 import shutil
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
 
-from deis_bus import rpc, subjects
-from deis_bus.codec import encode
-from deis_bus.contracts.push import APPS_ALIVE, AppsAlive, AppsAliveAnswer
-from deis_bus.contracts.runtime import AppRef, AppSpec, AppStatus, Artifact, Probe, Process, Restart
-from deis_bus.errors import Refused, Transient
-from deis_bus.events.apps import AppDestroyed
-from deis_bus.jetstream import JetStreamBus, connect
-from deis_bus.ports import ServiceInfo, Subscription
-from deis_bus.routes import Upstreams, upstreams_key
-from deis_bus.streams import BUCKETS, ROUTES, STREAMS
-from deis_platform.runtime.local import LocalRuntime
+from deis_bus.contracts.runtime import AppRef, Artifact, Probe, Restart
+from deis_bus.errors import Refused
 from deis_services.runtime import routes
-from integration.runtime_rig import (
-    APPS,
-    Artifacts,
-    Router,
-    answering,
-    following,
-    service,
-    settings,
-    slug,
-)
-from integration.servers import RunningNats, nats_server, until
-from tests.behaviour.bus import envelope
+from integration.machine_rig import Machine, fetch, machine_in, states, web
+from integration.runtime_rig import APPS
+from integration.servers import until
 from tests.behaviour.runtime import APP
 
 pytestmark = pytest.mark.server
 
 
-class Machine:
-    """A bus, artifacts, a router, and the folder of a runtime that may run or not."""
-
-    def __init__(self, folder: Path, nats: RunningNats, bus: JetStreamBus, router: Router) -> None:
-        self.nats = nats
-        self.bus = bus
-        self.router = router
-        self.artifacts = Artifacts()
-        self.runtime = LocalRuntime(bus)
-        self.settings = settings(nats.url, folder)
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """The service, until the end of the context."""
-        async with service(self.settings):
-            await answering(self.runtime)
-            yield
-
-    def sample(self, name: str, **extra: str) -> Artifact:
-        """One of the sample applications, with more files."""
-        return self.artifacts.add(name, slug(APPS / name, extra))
-
-    def spec(
-        self, generation: int, artifact: Artifact, *processes: Process, **more: float
-    ) -> AppSpec:
-        """A release numbered like its generation."""
-        return self.release(generation, generation, artifact, *processes, **more)
-
-    def release(
-        self, generation: int, release: int, artifact: Artifact, *processes: Process, **more: float
-    ) -> AppSpec:
-        """A spec; without processes one web server."""
-        return AppSpec(
-            app=APP.app,
-            appuuid=APP.appuuid,
-            generation=generation,
-            release=release,
-            artifact=artifact,
-            environment={"WORKFLOW_RELEASE": f"v{release}"},
-            processes=processes or (web(),),
-            **more,  # type: ignore[arg-type]
-        )
-
-    async def deploy(self, spec: AppSpec) -> AppStatus:
-        """Apply and wait until it is all there is."""
-
-        async def applied() -> bool:
-            with contextlib.suppress(Transient):
-                await self.runtime.apply(spec)
-                return True
-            return False
-
-        await until(applied, "the spec is taken")
-        return await self.status(lambda s: s.settled and s.generation == spec.generation)
-
-    async def status(self, condition: Callable[[AppStatus], bool]) -> AppStatus:
-        """The first status that fulfils it; the bus may be away for a moment."""
-        found: list[AppStatus] = []
-
-        async def holds() -> bool:
-            with contextlib.suppress(Transient):
-                found[:] = [await self.runtime.status(APP)]
-                return condition(found[0])
-            return False
-
-        try:
-            await until(holds, "that status")
-        except AssertionError:
-            raise AssertionError(f"never: last was {found}") from None
-        return found[0]
-
-    def gate(self) -> tuple[Path, str]:
-        """A file, and the command of a web server that ends at once while the file is away."""
-        gate = self.settings.folder.parent / "gate"
-        gate.touch()
-        return gate, f"test -e {gate} && exec python3 server; exit 3"
-
-    def processes(self) -> set[int]:
-        """Everything that runs with a HOME in the runtime's folder."""
-        home = b"HOME=" + bytes(self.settings.folder)
-        return {int(p.name) for p in Path("/proc").iterdir() if _has(p, home)}
-
-    @contextlib.asynccontextmanager
-    async def lines(self) -> AsyncIterator[list[str]]:
-        """The log lines that are shipped meanwhile."""
-        lines: list[str] = []
-
-        async def hear(heard: Subscription) -> None:
-            async for batch in heard:
-                assert batch.headers["appuuid"] == APP.appuuid
-                lines.extend(batch.data.decode().split("\n"))
-
-        async with self.bus.subscribe(subjects.log(APP.app)) as heard:
-            hearing = asyncio.create_task(hear(heard))
-            yield lines
-            hearing.cancel()
-
-    @contextlib.asynccontextmanager
-    async def reports(self) -> AsyncIterator[list[tuple[str, dict[str, Any]]]]:
-        """What is reported meanwhile: type and event."""
-        told: list[tuple[str, dict[str, Any]]] = []
-
-        async def hear(heard: Subscription) -> None:
-            async for report in heard:
-                assert report.headers["ce-appuuid"] == APP.appuuid
-                told.append((report.headers["ce-type"], msgspec.json.decode(report.data)))
-
-        async with self.bus.subscribe(subjects.REPORTS) as heard:
-            hearing = asyncio.create_task(hear(heard))
-            yield told
-            hearing.cancel()
-
-
-def _has(process: Path, home: bytes) -> bool:
-    if not process.name.isdigit():
-        return False
-    try:
-        return home in (process / "environ").read_bytes()
-    except OSError:
-        return False
-
-
-def web(count: int = 1, command: str = "python3 server", grace: float = 5.0) -> Process:
-    """The routable process type."""
-    return Process(type="web", count=count, command=command, routable=True, grace_seconds=grace)
-
-
 @pytest.fixture
 async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
-    async with (
-        nats_server(tmp_path) as nats,
-        connect(nats.url, "controller") as bus,
-        connect(nats.url, "router") as routers,
-    ):
-        await bus.ensure(STREAMS, BUCKETS)
-        async with following(routers) as router:
-            machine = Machine(tmp_path, nats, bus, router)
-            async with machine.artifacts.serving():
-                yield machine
-                assert machine.processes() == set(), "left behind"
-
-
-def states(told: list[tuple[str, dict[str, Any]]]) -> list[str]:
-    """The states that were reported, in order."""
-    return [event["state"] for kind, event in told if kind == "instance.changed"]
-
-
-async def fetch(address: str, path: str = "/") -> str:
-    """The page of an instance, over a connection of its own."""
-    async with (
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
-        session.get(f"http://{address}{path}") as answer,
-    ):
-        answer.raise_for_status()
-        return await answer.text()
+    async with machine_in(tmp_path) as machine:
+        yield machine
 
 
 async def test_no_request_fails_while_one_instance_is_deployed_scaled_and_restarted(
@@ -345,22 +173,6 @@ async def test_a_slug_that_is_not_there_fails_and_one_that_is_late_does_not(
         assert status.failure == ""
 
 
-async def test_what_ignores_sigterm_and_what_forks_leaves_nothing(machine: Machine) -> None:
-    async with machine.running():
-        await machine.deploy(machine.spec(1, machine.sample("forker")))
-        forked = machine.processes()
-        assert len(forked) >= 2
-        await machine.deploy(machine.spec(2, machine.sample("stubborn"), web(grace=0.2)))
-        assert not forked & machine.processes()
-        stubborn = machine.processes()
-        await machine.deploy(machine.spec(3, machine.sample("worker")))
-        assert not stubborn & machine.processes()
-        await machine.runtime.remove(APP)
-        assert machine.processes() == set()
-        assert machine.router.up == {}
-        assert not (machine.settings.folder / "apps" / APP.appuuid).exists()
-
-
 async def test_lines_come_as_the_logger_wants_them(machine: Machine) -> None:
     command = "echo one; echo two >&2; printf three; exit 4"
     async with machine.lines() as lines, machine.running():
@@ -375,130 +187,6 @@ async def test_lines_come_as_the_logger_wants_them(machine: Machine) -> None:
     assert sum(re.fullmatch(crash, line) is not None for line in lines) >= 3
     failure = rf"{stamp} deis\[runtime\]: ERROR release v1 failed: .*"
     assert sum(re.fullmatch(failure, line) is not None for line in lines) == 1
-
-
-async def test_a_service_that_stops_leaves_no_process_and_no_route(machine: Machine) -> None:
-    async with machine.running():
-        await machine.deploy(machine.spec(1, machine.sample("stubborn"), web(2)))
-        assert len(machine.processes()) == 2
-    assert machine.processes() == set()
-
-    async def unrouted() -> bool:
-        return await machine.bus.keys(ROUTES).get(upstreams_key(APP.app)) is None
-
-    await until(unrouted, "the route is gone")  # the service waits a second for the answer, no more
-    async with machine.running():
-        assert await machine.runtime.held() == ()
-        await machine.deploy(machine.spec(1, machine.sample("worker")))
-
-
-async def test_routes_of_an_earlier_runtime_are_gone_before_anything_runs(
-    machine: Machine,
-) -> None:
-    stale = Upstreams(app="shop", appuuid="u-9", generation=4, addresses=("127.0.0.1:9",))
-    await machine.bus.keys(ROUTES).put(upstreams_key("shop"), msgspec.json.encode(stale))
-    async with machine.running():
-        assert await machine.bus.keys(ROUTES).get(upstreams_key("shop")) is None
-
-
-async def test_without_the_bus_applications_run_and_come_back(machine: Machine) -> None:
-    worker = machine.sample("worker")
-    async with machine.running():
-        before = (await machine.deploy(machine.spec(1, worker, web(2)))).instances
-        machine.nats.server.signal(signal.SIGSTOP)
-        try:
-            assert await fetch(before[0].address) == "ok\n"
-            pids = machine.processes()
-            os.kill(min(pids), signal.SIGKILL)
-            await until(lambda: len(machine.processes() - pids) == 1, "a new process")
-        finally:
-            machine.nats.server.signal(signal.SIGCONT)
-        await answering(machine.runtime)
-        status = await machine.status(lambda s: s.settled)
-        assert {i.name for i in status.instances} == {i.name for i in before}
-        os.kill(machine.nats.server.pid, signal.SIGKILL)
-        await until(machine.bus.ready, "the bus is back")
-        await answering(machine.runtime)
-        status = await machine.deploy(machine.spec(2, worker))
-        assert machine.router.addresses() == (status.instances[0].address,)
-
-
-async def test_lost_routes_are_written_again(machine: Machine) -> None:
-    async with machine.running():
-        status = await machine.deploy(machine.spec(1, machine.sample("worker")))
-        await machine.bus.keys(ROUTES).delete(upstreams_key(APP.app))
-        await until(lambda: machine.router.addresses() == (), "lost")
-        os.kill(machine.nats.server.pid, signal.SIGKILL)
-        await until(
-            lambda: machine.router.addresses() == (status.instances[0].address,), "written again"
-        )
-
-
-async def test_an_app_destroyed_meanwhile_leaves_no_folder(machine: Machine) -> None:
-    worker = machine.sample("worker")
-    folder = machine.settings.folder / "apps"
-    async with machine.running():
-        await machine.deploy(machine.spec(1, worker))
-    kept = AppRef(app="kept", appuuid="2d0f1b9c-0a38-4a1f-8a55-fb4d2c5f3e11")
-    (folder / kept.appuuid).mkdir()
-    assert {path.name for path in folder.iterdir()} == {APP.appuuid, kept.appuuid}
-    gone = envelope("app.destroyed", subject=APP.app, appuuid=APP.appuuid)
-    subject = subjects.event(APP.app, "app.destroyed")
-    await machine.bus.publish(subject, gone, encode(AppDestroyed(owner="ann")))
-    async with machine.running():
-        await until(lambda: not (folder / APP.appuuid).exists(), "the event was handled")
-        assert (folder / kept.appuuid).exists()
-
-
-async def test_what_the_controller_does_not_know_is_cleaned_up_at_start(machine: Machine) -> None:
-    worker = machine.sample("worker")
-    folder = machine.settings.folder / "apps"
-    async with machine.running():
-        await machine.deploy(machine.spec(1, worker))
-    alive = "2d0f1b9c-0a38-4a1f-8a55-fb4d2c5f3e11"
-    (folder / alive).mkdir()
-
-    async def answer(question: AppsAlive, _: rpc.Context) -> AppsAliveAnswer:
-        return AppsAliveAnswer(tuple({*question.appuuids} & {alive}))
-
-    def unexpected(subject: str, fault: Exception) -> None:
-        raise AssertionError(f"{subject}: {fault}")
-
-    info = ServiceInfo(name="controller", version="1.0.0")
-    endpoints = rpc.endpoints({APPS_ALIVE: answer}, unexpected)
-    async with machine.bus.serve(info, endpoints), machine.running():
-        await until(lambda: not (folder / APP.appuuid).exists(), "it was asked for")
-        assert (folder / alive).exists()
-
-
-async def test_a_name_with_a_new_owner_ends_what_the_old_one_ran(machine: Machine) -> None:
-    worker = machine.sample("worker")
-    other = "2d0f1b9c-0a38-4a1f-8a55-fb4d2c5f3e11"
-    async with machine.running():
-        old = (await machine.deploy(machine.spec(9, worker))).instances[0]
-        taken = msgspec.structs.replace(machine.spec(1, worker), appuuid=other)
-        await machine.runtime.apply(taken)
-
-        async def replaced() -> bool:
-            status = await machine.runtime.status(AppRef(app=APP.app, appuuid=other))
-            return status.settled and (await machine.runtime.status(APP)).generation == 0
-
-        await until(replaced, "only the new owner's")
-        addresses = machine.router.addresses()
-        assert len(addresses) == 1
-        assert addresses[0] != old.address
-        assert machine.router.up[APP.app].appuuid == other
-        assert await fetch(addresses[0]) == "ok\n"
-
-
-async def test_a_removal_does_not_go_on_beside_the_next_runtime(machine: Machine) -> None:
-    stubborn = machine.sample("stubborn")
-    other = "2d0f1b9c-0a38-4a1f-8a55-fb4d2c5f3e11"
-    async with machine.running():
-        await machine.deploy(machine.spec(9, stubborn, web(grace=3.0)))
-        taken = msgspec.structs.replace(machine.spec(1, stubborn), appuuid=other)
-        await machine.runtime.apply(taken)
-    assert not [t for t in asyncio.all_tasks() if t.get_name() == f"remove {APP.app}"]
 
 
 async def test_the_service_announces_itself(machine: Machine) -> None:
@@ -616,26 +304,3 @@ async def test_what_fails_its_health_check_gets_no_requests_until_it_is_well(
         status = await machine.status(lambda s: s.settled)
         assert machine.router.addresses() == (address,)
         assert status.instances[0].restarts == 0
-
-
-async def test_a_killed_runtime_leaves_nothing_and_starts_anew(machine: Machine) -> None:
-    given = machine.settings
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DEIS_NATS_URL": machine.nats.url,
-        "DEIS_RUNTIME_FOLDER": str(given.folder),
-        "DEIS_RUNTIME_PORTS": f"{given.ports[0]}-{given.ports[-1]}",
-    }
-    command = (sys.executable, "-P", "-m", "deis_services.runtime")
-    runtime = await asyncio.create_subprocess_exec(*command, env=environment)
-    try:
-        await answering(machine.runtime)
-        await machine.deploy(machine.spec(7, machine.sample("forker")))
-        assert len(machine.processes()) >= 2
-    finally:
-        runtime.kill()
-        await runtime.wait()
-    await until(lambda: machine.processes() == set(), "the keeper ended everything")
-    async with machine.running():
-        status = await machine.deploy(machine.spec(1, machine.sample("worker")))
-        assert machine.router.addresses() == (status.instances[0].address,)

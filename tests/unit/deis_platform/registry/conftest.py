@@ -12,12 +12,7 @@ from deis_platform.registry import Registry, open_registry
 from deis_platform.registry.transport import Limits
 from deis_platform.settings import address
 from tests.behaviour.registry import image, refusal
-from tests.unit.deis_platform.registry.fake import (
-    LOGIN,
-    SECRETS,
-    FakeRegistry,
-    fake_registry,
-)
+from tests.unit.deis_platform.registry.fake import LOGIN, SECRETS, FakeRegistry, fake_registry
 
 QUICK = Limits(pause=0.001)
 MADE = image((8080,), ["/bin/server"])

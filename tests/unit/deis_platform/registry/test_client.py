@@ -12,20 +12,8 @@ from deis_platform.registry import Registry, client
 from deis_platform.registry.manifests import MANIFEST_TYPES, digest_of
 from deis_platform.registry.transport import MAX_BODY, Limits
 from tests.behaviour.registry import Made, image, index, refusal
-from tests.unit.deis_platform.registry.conftest import (
-    MADE,
-    asking,
-    blog,
-    gone,
-    refused,
-)
-from tests.unit.deis_platform.registry.fake import (
-    LOGIN,
-    FakeRegistry,
-    Step,
-    answer,
-    fake_registry,
-)
+from tests.unit.deis_platform.registry.conftest import MADE, asking, blog, gone, refused
+from tests.unit.deis_platform.registry.fake import LOGIN, FakeRegistry, Step, answer, fake_registry
 
 SHORT = Limits(pause=0.001, request=0.3)
 

@@ -8,13 +8,7 @@ from aiohttp import web
 from deis_platform.registry import Registry
 from tests.behaviour.registry import refusal
 from tests.unit.deis_platform.registry.conftest import MADE, asking, blog, gone, refused
-from tests.unit.deis_platform.registry.fake import (
-    LOGIN,
-    TOKEN,
-    FakeRegistry,
-    Step,
-    answer,
-)
+from tests.unit.deis_platform.registry.fake import LOGIN, TOKEN, FakeRegistry, Step, answer
 
 
 class TestLogins:
