@@ -4,6 +4,7 @@ changes by hand, foreign and dying namespaces, two controllers, an API server th
 import asyncio
 import contextlib
 import dataclasses
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from deis_bus.errors import Refused, Transient
 from deis_bus.jetstream import JetStreamBus, connect
 from deis_bus.routes import AppRoute
 from deis_platform.retry import retry
-from deis_platform.runtime.kubernetes import KubernetesRuntime
+from deis_platform.runtime.kubernetes import KubernetesRuntime, names
 from integration.cluster.image import base_image
 from integration.cluster.node import Node
 from integration.kubernetes.door_rig import Way
@@ -233,6 +234,77 @@ async def test_changes_by_hand_come_back_and_what_is_an_operators_stays(rig: Rig
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     (release,) = (one for one in container["env"] if one["name"] == "WORKFLOW_RELEASE")
     assert "value" not in release
+
+
+async def test_what_guards_an_app_comes_back_and_what_is_an_operators_stays(
+    rig: Rig, stack_image: str
+) -> None:
+    app = rig.app.app
+    facts = msgspec.structs.replace(rig.cluster.facts, quota={"hard": {"pods": "9"}})
+    guards = {
+        f"networkpolicy/{names.POLICY}": '{"spec":{"egress":[{}]}}',
+        f"poddisruptionbudget/{app}-web": '{"spec":{"maxUnavailable":2}}',
+        f"resourcequota/{names.quota(app)}": '{"spec":{"hard":{"pods":"99"}}}',
+    }
+    async with running(rig.node, rig.bus, facts) as cluster:
+        rig.cluster = cluster
+        await rig.deployed(rig.spec(1, 2, count=2))
+        before = {name: rig.node.get("-n", app, name)["spec"] for name in guards}
+        denied = before[f"networkpolicy/{names.POLICY}"]["egress"][-1]["to"][0]["ipBlock"]["except"]
+        assert f"{rig.node.address}/32" in denied
+        for name, edit in guards.items():
+            rig.kube("annotate", name, "team=green")
+            rig.kube("label", name, "team=green")
+            for drift in (
+                ("patch", name, "--type=merge", "-p", edit),
+                ("label", name, "heritage-"),
+                ("delete", name),
+            ):
+                rig.kube(*drift)
+                await rig.status(lambda status: not status.generation)
+                await cluster.runtime.apply(rig.spec(1, 2, count=2))
+                found = rig.node.get("-n", app, name)
+                assert found["spec"] == before[name], drift
+                assert found["metadata"]["labels"]["heritage"] == "deis", drift
+                if drift[0] != "delete":
+                    assert found["metadata"]["labels"]["team"] == "green", drift
+                    assert found["metadata"]["annotations"]["team"] == "green", drift
+        assert len((await rig.settled(1)).instances) == 2
+
+
+async def test_policies_follow_where_the_api_server_is(rig: Rig) -> None:
+    def denied() -> list[str]:
+        spec = rig.node.get("-n", app, "networkpolicy", names.POLICY)["spec"]
+        return list(spec["egress"][-1]["to"][0]["ipBlock"]["except"])
+
+    app, slice_ = (
+        rig.app.app,
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": rig.app.app,
+                "namespace": "default",
+                "labels": {"kubernetes.io/service-name": "kubernetes"},
+            },
+            "addressType": "IPv4",
+            # Not ready: no request is sent there.
+            "endpoints": [{"addresses": ["192.0.2.9"], "conditions": {"ready": False}}],
+        },
+    )
+    (old,) = (await rig.deployed(rig.spec(1, 2))).instances
+    before = denied()
+    try:
+        rig.node.kube("apply", "-f", "-", text=json.dumps(slice_))
+        await rig.status(lambda status: not status.generation)
+        await rig.runtime.apply(rig.spec(1, 2))
+        assert sorted(denied()) == sorted([*before, "192.0.2.9/32"])
+    finally:
+        rig.node.kube("-n", "default", "delete", "endpointslice", app)
+    await rig.status(lambda status: not status.generation)
+    await rig.runtime.apply(rig.spec(1, 2))
+    assert denied() == before
+    assert [one.name for one in (await rig.settled(1)).instances] == [old.name]
 
 
 async def test_a_foreign_namespace_is_untouched(rig: Rig) -> None:
