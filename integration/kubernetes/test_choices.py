@@ -102,12 +102,16 @@ def files(number: int) -> dict[str, str]:
     return found | {"server.py": f'print("starts: {number}", flush=True)\n{found["server.py"]}'}
 
 
-async def pushed(platform: ClusterPlatform, home: Path, name: str) -> Person:
+@contextlib.asynccontextmanager
+async def application(platform: ClusterPlatform, home: Path, name: str) -> AsyncIterator[Person]:
     """Somebody with an application whose first edition is deployed, by the platform's own names."""
     person = await registered(platform, home, name)
-    await repository(person, files(0), APP)
-    await person.types("git", "push", "deis", "main", says=f"{APP}:v2 deployed")
-    return person
+    try:
+        await repository(person, files(0), APP)
+        await person.types("git", "push", "deis", "main", says=f"{APP}:v2 deployed")
+        yield person
+    finally:
+        await destroyed(person, APP)
 
 
 async def push_through(
@@ -170,15 +174,12 @@ async def test_two_of_each(platform: ClusterPlatform, tmp_path: Path) -> None:
         for name in SEVERAL:
             assert len(addresses(platform, name)) == 2, name
         first, second = addresses(platform, "builder")
-        person = await pushed(platform, tmp_path / "home", "olga")
-        try:
+        async with application(platform, tmp_path / "home", "olga") as person:
             await every_router_and_gateway_answers(platform, "edition 0")
             await every_logger_tells(person)
             await push_through(platform, person, first, 1, version=3)
             await the_other_controller_takes_over(platform, person)
             await push_through(platform, person, second, 2, version=5)
-        finally:
-            await destroyed(person, APP)
 
 
 @dataclass(frozen=True)
@@ -208,14 +209,11 @@ def at_node(platform: ClusterPlatform, folder: Path, http: int, git: int) -> AtN
 
 async def works_there(there: AtNode, folder: Path) -> None:
     """From `deis register` to a page, by names and ports of the node alone."""
-    person = await pushed(there, folder / "home", f"olga-at-{there.git}")
-    try:
+    async with application(there, folder / "home", f"olga-at-{there.git}") as person:
         remote = await person.types("git", "remote", "get-url", "deis")
         assert remote.output.strip() == f"ssh://git@deis-builder.{DOMAIN}:{there.git}/{APP}.git"
         await until(lambda: served(there, person, 0), "its page", 30)
         await every_logger_tells(person)
-    finally:
-        await destroyed(person, APP)
 
 
 async def back(platform: ClusterPlatform) -> None:
