@@ -50,3 +50,13 @@ async def api(shared_database: DatabaseSettings, tmp_path: Path) -> AsyncIterato
         async with deps.db.transaction() as tx:
             await empty(tx)
         yield Api(deps)
+
+
+@pytest.fixture
+async def amber(api: Api) -> Api:
+    """Ada's application `amber`, shared with bob; eve has nothing to do with it; root is admin."""
+    for name in ("root", "ada", "bob", "eve"):
+        await api.user(name, admin=name == "root")
+    assert (await api.send("apps.create", "ada", {"id": "amber"})).status == 201
+    assert (await api.send("perms.add", "ada", {"username": "bob"}, app="amber")).status == 201
+    return api

@@ -22,6 +22,9 @@ from deis_services.controller.served import served
 PASSWORD = "correct horse"
 URL = "http://deis.example.com/v2/things"
 
+MISSING = "No {} matches the given query."
+"""The text of a 404."""
+
 
 class Reply(msgspec.Struct, frozen=True):
     """An answer with its body decoded; None for an empty one."""
@@ -167,7 +170,7 @@ def public_text(name: str) -> str:
 
 TABLES = (
     "users", "tokens", "keys", "apps", "shares", "configs", "builds", "releases", "domains",
-    "operations", "idempotency", "pushes", "events",
+    "operations", "idempotency", "pushes", "events", "reservations",
 )  # fmt: skip
 
 
