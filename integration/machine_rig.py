@@ -42,7 +42,7 @@ class Machine:
         self.runtime = LocalRuntime(bus)
         self.settings = settings(nats.url, folder)
 
-    @contextlib.asynccontextmanager
+    @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The service, until the end of the context."""
         async with service(self.settings):
@@ -113,7 +113,7 @@ class Machine:
         home = b"HOME=" + bytes(self.settings.folder)
         return {int(p.name) for p in Path("/proc").iterdir() if _has(p, home)}
 
-    @contextlib.asynccontextmanager
+    @asynccontextmanager
     async def lines(self) -> AsyncIterator[list[str]]:
         """The log lines that are shipped meanwhile."""
         lines: list[str] = []
@@ -128,7 +128,7 @@ class Machine:
             yield lines
             hearing.cancel()
 
-    @contextlib.asynccontextmanager
+    @asynccontextmanager
     async def reports(self) -> AsyncIterator[list[tuple[str, dict[str, Any]]]]:
         """What is reported meanwhile: type and event."""
         told: list[tuple[str, dict[str, Any]]] = []

@@ -21,7 +21,6 @@ from deis_services.controller.served import served
 
 PASSWORD = "correct horse"
 URL = "http://deis.example.com/v2/things"
-
 MISSING = "No {} matches the given query."
 """The text of a 404."""
 
