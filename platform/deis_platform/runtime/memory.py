@@ -71,6 +71,10 @@ class MemoryRuntime:
         self.removed: list[AppRef] = []
         self.foreign: set[str] = set()
         """Names that are taken by something else."""
+        self.claims: list[AppRef] = []
+        """Every claim that came."""
+        self.claiming: asyncio.Event | None = None
+        """What claims wait for."""
         self.away = False
         """While set, every call raises Transient."""
         self.run_program: RunProgram = small_shell
@@ -121,6 +125,9 @@ class MemoryRuntime:
 
     async def claim(self, app: AppRef) -> None:
         """Refused 409 `foreign` for a name in `foreign`; it needs nobody, as on one machine."""
+        self.claims.append(app)
+        if self.claiming is not None:
+            await self.claiming.wait()
         if app.app in self.foreign:
             raise Refused(409, f"{app.app} is the name of something else", "foreign")
 

@@ -9,6 +9,7 @@ from deis_bus.errors import Refused, Transient
 from deis_platform.logs import get_logger
 from deis_platform.retry import delays
 from deis_platform.runtime.port import Runtime
+from deis_services.controller import reservations
 from deis_services.controller.deps import Deps
 from deis_services.controller.routes import Routes
 
@@ -55,8 +56,11 @@ class Resync:
             for row in await self._rows():
                 self._put(row["uuid"])
         self._rounds += 1
-        # Asked before the rows are read: what was created meanwhile is in the rows.
+        # Asked before the rows are read: what was created meanwhile is in the rows. A name is
+        # reserved before it is held, and reserved until there is a row.
         held = {ref.appuuid: ref for ref in await self._deps.runtime.held()}
+        async with self._deps.db.reading() as tx:
+            reserved = await reservations.living(tx)
         rows = await self._rows()
         for row in rows:
             ref = held.get(row["uuid"])
@@ -64,7 +68,7 @@ class Resync:
             known = self._routes.knows(row["id"])
             if row["open"] or not known or (row["generation"] and row["generation"] != generation):
                 self._put(row["uuid"])
-        alive = {row["uuid"] for row in rows}
+        alive = reserved | {row["uuid"] for row in rows}
         await self._remove([ref for ref in held.values() if ref.appuuid not in alive])
         await self._routes.sweep()
 

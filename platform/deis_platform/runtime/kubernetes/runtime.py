@@ -29,7 +29,6 @@ from deis_platform.runtime.kubernetes import (
     objects,
     state,
     views,
-    words,
 )
 from deis_platform.runtime.kubernetes.builds import Builds
 from deis_platform.runtime.kubernetes.cluster import Cluster
@@ -48,8 +47,6 @@ RESTART_SECONDS = 300.0
 """How long a restart waits for new instances (api.md 10.3)."""
 EVERYTHING = ""
 """Told in the place of an application where every one may be concerned: none has that name."""
-YOUNG_SECONDS = 60.0
-"""So long a namespace may wait for its application to be written down."""
 
 
 class KubernetesRuntime:
@@ -219,7 +216,7 @@ class KubernetesRuntime:
         for name, namespace in list(self._cluster.namespaces.items.items()):
             appuuid = namespace.metadata.annotations.get(names.UUID, "")
             held = self._held(AppRef(app=name, appuuid=appuuid))
-            if held is None or namespace.metadata.deletion_timestamp or _young(namespace):
+            if held is None or namespace.metadata.deletion_timestamp:
                 continue
             found.append(AppRef(app=name, appuuid=appuuid, generation=state.generation(held)))
         return tuple(found)
@@ -295,14 +292,6 @@ def _says(service: views.Service, obj: objects.Object) -> bool:
     annotations: dict[str, str] = obj["metadata"]["annotations"]
     labels: dict[str, str] = obj["metadata"]["labels"]
     return annotations.items() <= meta.annotations.items() and labels.items() <= meta.labels.items()
-
-
-def _young(namespace: views.Namespace) -> bool:
-    """Whether it was claimed just now for an application that may not be written down yet."""
-    if names.CLAIMED in namespace.metadata.annotations:
-        return False
-    made = words.moment(namespace.metadata.creation_timestamp)
-    return made is not None and (state.now() - made).total_seconds() < YOUNG_SECONDS
 
 
 async def _within(seconds: float, work: Awaitable[None]) -> bool:

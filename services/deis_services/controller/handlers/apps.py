@@ -1,16 +1,19 @@
 """Applications (api.md 6)."""
 
-from deis_bus.contracts.http import ApiAnswer
-from deis_bus.contracts.runtime import AppRef
+from deis_bus.contracts.http import ApiAnswer, ApiCall
+from deis_bus.errors import Refused, Transient
 from deis_bus.events.apps import AppCreated, AppUpdated
 from deis_bus.events.releases import ReleaseCreated
-from deis_services.controller import accounts, presenters, store
+from deis_services.controller import accounts, presenters, reservations, store
 from deis_services.controller.app_names import made_up
+from deis_services.controller.callers import Caller
+from deis_services.controller.deps import Deps
 from deis_services.controller.handlers.domains import claim
 from deis_services.controller.handlers.submitting import submit
 from deis_services.controller.model import App, Config
 from deis_services.controller.pages import page_of, paged
-from deis_services.controller.request import Handler, Request, answer
+from deis_services.controller.request import Handler, Request, answer, body_of
+from deis_services.controller.reservations import Reservation
 from deis_services.controller.rules.accounts import optional_username
 from deis_services.controller.rules.apps import TAKEN, app_name
 from deis_services.controller.rules.config import with_tags
@@ -40,11 +43,33 @@ async def list_apps(request: Request) -> ApiAnswer:
     return paged(request.call, page, count, [presenters.app(store.app_of(row)) for row in rows])
 
 
+async def before_create(deps: Deps, call: ApiCall, _caller: Caller) -> Reservation:
+    """The name that was asked for, or one that is made up, kept by the runtime, too."""
+    name = app_name(body_of(call))
+    if name:
+        found = await reservations.reserve(deps, name)
+        if found is None:
+            raise Invalid({"id": [TAKEN]})
+        return found
+    for name in made_up():
+        found = await _free(deps, name)
+        if found is not None:
+            return found
+    raise Invalid({"id": ["No free name was found. Choose one"]})
+
+
+async def _free(deps: Deps, name: str) -> Reservation | None:
+    try:
+        return await reservations.reserve(deps, name)
+    except Refused as fault:
+        if fault.kind != "foreign":
+            raise
+        return None
+
+
 async def create_app(request: Request) -> ApiAnswer:
     """The application, its empty configuration and release v1, in one transaction."""
-    name = app_name(request.body)
-    app = await _insert(request, name) if name else await _insert_made_up(request)
-    await request.deps.runtime.claim(AppRef(app=app.id, appuuid=app.uuid))
+    app = await _insert(request, request.prepared)
     await claim(request.tx, request.deps, app, request.user.id, app.id)
     empty = with_tags(Config(app=app.uuid), request.deps.settings.deploy.tags)
     config = await store.insert_config(request.tx, request.deps.keyring, empty, request.user.id)
@@ -64,29 +89,23 @@ async def create_app(request: Request) -> ApiAnswer:
     return answer(201, presenters.app(app))
 
 
-async def _insert(request: Request, name: str) -> App:
-    app = await _try_insert(request, name)
-    if app is None:
-        raise Invalid({"id": [TAKEN]})
-    return app
-
-
-async def _insert_made_up(request: Request) -> App:
-    for name in made_up():
-        app = await _try_insert(request, name)
-        if app is not None:
-            return app
-    raise Invalid({"id": ["No free name was found. Choose one"]})
-
-
-async def _try_insert(request: Request, name: str) -> App | None:
+async def _insert(request: Request, reserved: Reservation) -> App:
+    """In the place of its reservation. Somebody who asked for the same name may be faster."""
+    taken = await reservations.take(request.tx, reserved)
     uuid = await request.tx.fetchval(
-        """INSERT INTO apps (id, owner_id) VALUES ($1, $2)
+        """INSERT INTO apps (id, uuid, owner_id) SELECT $1, $2::uuid, $3 WHERE $4
            ON CONFLICT (id) DO NOTHING RETURNING uuid::text""",
-        name,
+        reserved.id,
+        reserved.uuid,
         request.user.id,
+        taken,
     )
-    return await store.app_by_uuid(request.tx, uuid) if uuid else None
+    app = await store.app_by_uuid(request.tx, uuid) if uuid else None
+    if app is not None:
+        return app
+    if await request.tx.fetchval("SELECT EXISTS (SELECT FROM apps WHERE id = $1)", reserved.id):
+        raise Invalid({"id": [TAKEN]})
+    raise Transient(f"the name {reserved.id} came and went meanwhile")
 
 
 async def read_app(request: Request) -> ApiAnswer:
@@ -123,7 +142,7 @@ async def destroy_app(request: Request) -> ApiAnswer:
 
 HANDLERS = {
     "apps.list": Handler(list_apps),
-    "apps.create": Handler(create_app),
+    "apps.create": Handler(create_app, before=before_create),
     "apps.read": Handler(read_app),
     "apps.update": Handler(update_app),
     "apps.destroy": Handler(destroy_app),
