@@ -13,15 +13,14 @@ from deis_bus.ports import Bus
 from deis_platform.crypto import Keyring
 from deis_platform.database import Database, open_database
 from deis_platform.events import EventRelay
-from deis_platform.groups import (
-    DatabaseSettings,
-)
+from deis_platform.groups import DatabaseSettings
 from deis_platform.loglines import LogShipper
 from deis_platform.objects import open_objects
 from deis_platform.runner import Part, run_parts
 from deis_platform.runtime.memory import MemoryRuntime
 from deis_platform.runtime.port import Runtime
 from deis_platform.settings import load
+from deis_services.controller import accounts
 from deis_services.controller.deps import Deps
 from deis_services.controller.leader import Leader, Nudges
 from deis_services.controller.reports import DURABLE, Reports
@@ -32,6 +31,8 @@ from integration.servers import until
 
 OWNER = "deis_services.controller"
 """The package that owns the schema."""
+IMAGE = {"image": "registry/example"}
+"""The body of a build that any runtime in memory runs."""
 
 
 def settings_of(database: DatabaseSettings, folder: Path, **changes: Any) -> Settings:
@@ -143,3 +144,15 @@ async def controller(
         finally:
             running.cancel()
             await asyncio.wait({running})
+
+
+async def deployed(made: Controller, app: str = "amber") -> None:
+    """An application with a release v2 that runs."""
+    await made.api.send("apps.create", "ada", {"id": app})
+    end = await made.ended(await made.api.send("builds.create", "ada", IMAGE, app=app))
+    assert end.state == "succeeded", end
+
+
+def tokens(keyring: Keyring) -> str:
+    """The first user's token."""
+    return accounts.token_of(keyring, 1, 1)
