@@ -39,7 +39,11 @@ async def main():
 
 asyncio.run(main())
 """
-SETTINGS = {"DEIS_VERSIONS_SECONDS": "1s", "DEIS_MANAGER_SECONDS": "1s"}
+SETTINGS = {"DEIS_VERSIONS_SECONDS": "1", "DEIS_MANAGER_SECONDS": "1"}
+COMPONENTS = (
+    *("gateway", "controller", "builder", "router", "logger", "manager", "shipper"),
+    *("nats", "database", "objects"),
+)
 WRONG = {
     "logger": "missing",  # deleted
     "builder": "missing",  # scaled away
@@ -80,11 +84,20 @@ class Watched:
             if one["source"].get("component") == "deis-workflow-manager"
         }
 
-    def problems(self) -> dict[str, str]:
-        """In the API, by component; without those that are well."""
+    def components(self) -> dict[str, str]:
+        """In the API: each with its problem."""
         status, body = asked(self.platform, "GET", "/v2/components", self.token)
         assert status == 200, body
-        return {one["name"]: one["problem"] for one in body["results"] if one["problem"]}
+        return {one["name"]: one["problem"] for one in body["results"]}
+
+    def problems(self) -> dict[str, str]:
+        """The first word of each problem."""
+        found = self.components().items()
+        return {name: problem.partition(":")[0] for name, problem in found if problem}
+
+    def well(self) -> bool:
+        """Whether the manager knows of every component, and nothing against them."""
+        return self.components() == dict.fromkeys(COMPONENTS, "")
 
     def doctor(self) -> tuple[int, list[dict[str, str]]]:
         """Its exit code and findings."""
@@ -162,10 +175,12 @@ def feed(platform: ClusterPlatform) -> Iterator[Path]:
     file.write_text("{}")
     url = platform.index.removesuffix("/simple") + f"/{file.name}"
     told = SETTINGS | {"DEIS_VERSIONS_URL": url}
-    settings(platform, "deployment/deis-workflow-manager", **told)
-    yield file
-    settings(platform, "deployment/deis-workflow-manager", **dict.fromkeys(told, ""))
-    file.unlink()
+    try:
+        settings(platform, "deployment/deis-workflow-manager", **told)
+        yield file
+    finally:
+        settings(platform, "deployment/deis-workflow-manager", **dict.fromkeys(told, ""))
+        file.unlink()
 
 
 def settings(platform: ClusterPlatform, workload: str, **values: str) -> None:
@@ -205,12 +220,12 @@ def workload(component: str) -> str:
 
 def test_what_is_wrong_is_told_everywhere_and_so_is_its_end(watched: Watched, feed: Path) -> None:
     it = watched
-    until(lambda: it.problems() == {}, "a platform that is well", 60)
+    until(it.well, "a platform that is well", 60)
     try:
         damage(it, feed)
         wrong_on_the_bus = {f"component.{kind} {name}" for name, kind in WRONG.items()}
         until(lambda: wrong_on_the_bus <= it.heard(), f"{wrong_on_the_bus} on the bus", 60)
-        until(lambda: kinds(it.problems()) == WRONG, f"{WRONG} in the API", 60)
+        until(lambda: it.problems() == WRONG, f"{WRONG} in the API", 60)
         until(lambda: told_by(it) == WRONG, f"{WRONG} from the doctor", 60)
         wrong = {
             (REASONS[kind], f"Component{kind.capitalize()}", workload(name))
@@ -232,15 +247,10 @@ def test_what_is_wrong_is_told_everywhere_and_so_is_its_end(watched: Watched, fe
         for name, kind in WRONG.items()
     }
     until(lambda: ends <= it.shown(), f"{ends} as events")
-    until(lambda: it.problems() == {}, "nothing in the API", 60)
+    until(it.well, "nothing in the API", 60)
     until(lambda: it.doctor() == (0, []), "nothing from the doctor", 60)
     said = it.kubectl("exec", CONTROLLER, "--", "deis-platform", "doctor")
     assert said.startswith("Everything is as it should be.\n\nNote: sources and slugs")
-
-
-def kinds(problems: dict[str, str]) -> dict[str, str]:
-    """The first word of each."""
-    return {name: problem.partition(":")[0] for name, problem in problems.items()}
 
 
 def told_by(it: Watched) -> dict[str, str]:
