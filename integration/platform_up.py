@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from integration.person import Person
+
 SUBSCRIBER = Path(__file__).resolve().parent.parent / "docs" / "examples" / "subscriber.py"
 START_SECONDS = 120.0
 STOP_SECONDS = 90.0
@@ -38,6 +40,10 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     def host(self, app: str) -> str:
         """The name of an application's page."""
         return f"{app}.localhost"
+
+    def person(self, home: Path) -> Person:
+        """Somebody at this machine."""
+        return Person(home)
 
     async def admin(self, *argv: str) -> str:
         """What `deis-platform` prints, typed by the operator. Raises RuntimeError."""

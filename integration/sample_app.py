@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 from integration.person import Person
 from integration.platform_up import Platform, platform_up
@@ -37,20 +38,38 @@ def edition(number: int) -> dict[str, str]:
     return {"Procfile": PROCFILE, "server.py": f'EDITION = "edition {number}"\n{SERVER}'}
 
 
-async def registered(platform: Platform, home: Path, name: str = "ada") -> Person:
+class Entrance(Protocol):
+    """A platform of either kind, as people come to it."""
+
+    @property
+    def api(self) -> str:
+        """Base URL of the API."""
+        ...
+
+    def person(self, home: Path) -> Person:
+        """Somebody who can reach it."""
+        ...
+
+
+async def registered(platform: Entrance, home: Path, name: str = "ada") -> Person:
     """Somebody with an account and an SSH key."""
-    person = Person(home)
+    person = platform.person(home)
+    await person.types(
+        *("deis", "register", platform.api),
+        *(f"--username={name}", f"--password={PASSWORD}", f"--email={name}@example.com"),
+    )
+    await keyed(person, name)
+    return person
+
+
+async def keyed(person: Person, name: str) -> None:
+    """An SSH key for somebody who is logged in."""
     (person.home / ".ssh").mkdir(mode=0o700)
     key = str(person.home / ".ssh" / "id_ed25519")
     await person.types(
         "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{name}@laptop", "-f", key
     )
-    await person.types(
-        *("deis", "register", platform.api),
-        *(f"--username={name}", f"--password={PASSWORD}", f"--email={name}@example.com"),
-    )
     await person.types("deis", "keys:add", f"{key}.pub")
-    return person
 
 
 async def repository(person: Person, files: dict[str, str], app: str = NAME) -> None:

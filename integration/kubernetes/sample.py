@@ -4,28 +4,9 @@ from pathlib import Path
 
 from integration.kubernetes.platform import ClusterPlatform
 from integration.person import Person
-from integration.sample_app import PASSWORD, edition, repository
+from integration.sample_app import edition, keyed, registered, repository
 
-
-async def registered(platform: ClusterPlatform, home: Path, name: str) -> Person:
-    """Somebody with an account and an SSH key."""
-    person = platform.person(home)
-    await person.types(
-        *("deis", "register", platform.api),
-        *(f"--username={name}", f"--password={PASSWORD}", f"--email={name}@example.com"),
-    )
-    await keyed(person, name)
-    return person
-
-
-async def keyed(person: Person, name: str) -> None:
-    """An SSH key for somebody who is logged in."""
-    (person.home / ".ssh").mkdir(mode=0o700)
-    key = str(person.home / ".ssh" / "id_ed25519")
-    await person.types(
-        "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{name}@laptop", "-f", key
-    )
-    await person.types("deis", "keys:add", f"{key}.pub")
+__all__ = ["destroyed", "keyed", "pushed", "registered"]
 
 
 async def pushed(platform: ClusterPlatform, home: Path, name: str, app: str) -> Person:
