@@ -51,6 +51,11 @@ class Rest:
         """The decoded answer; None for an empty one. Waits until the operation has ended."""
         return await self._ask("POST", path, body)
 
+    async def raw(self, path: str) -> tuple[int, str]:
+        """Status and text of a GET, whatever they are."""
+        async with self._session.get(self._base + path) as answer:
+            return answer.status, await answer.text()
+
     async def _ask(self, method: str, path: str, body: object = None) -> Any:
         async with self._session.request(method, self._base + path, json=body) as answer:
             text = await answer.text()

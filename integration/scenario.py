@@ -232,19 +232,27 @@ class Scenario:
 
     async def hears(self, releases: int) -> None:
         """The live subscriber has heard of that many releases."""
-        async with asyncio.timeout(60), self._news:
-            await self._news.wait_for(lambda: len(self._live) >= releases)
-        self.say("The subscriber heard, live:\n" + "\n".join(self._live))
+        await self._heard(self._live, releases)
+        self.say("The subscriber heard, live:\n" + "\n".join(ours(self._live)))
 
     async def replays(self, releases: int) -> None:
         """From the beginning again: the same releases, in the same order."""
         self.say("The subscriber again, from the beginning of the log")
         await self.platform.admin("automation", "rewind", "herald", "--since", "beginning")
         replayed: list[str] = []
-        await self._subscribe(replayed, "--once", str(releases))
-        self.say("\n".join(replayed))
-        if [line for line in replayed if line in self._live] != self._live[:releases]:
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(self._subscribe(replayed))
+            try:
+                await self._heard(replayed, releases)
+            finally:
+                listening.cancel()
+        self.say("\n".join(ours(replayed)))
+        if ours(replayed) != ours(self._live):
             raise CommandFailed(f"live {self._live} is not what was replayed: {replayed}")
+
+    async def _heard(self, lines: list[str], releases: int) -> None:
+        async with asyncio.timeout(60), self._news:
+            await self._news.wait_for(lambda: len(ours(lines)) >= releases)
 
     async def _subscribe(self, lines: list[str], *options: str) -> None:
         """Run the subscriber; its lines go into `lines` as they come."""
@@ -269,3 +277,8 @@ class Scenario:
             return text in (await self.person.types(*argv, code=None)).output
         finally:
             self.person._echo = echo
+
+
+def ours(lines: list[str]) -> list[str]:
+    """What a subscriber has heard of the scenario's application; there may be others."""
+    return [line for line in lines if line.startswith(f"release of {NAME}:")]

@@ -18,6 +18,7 @@ WITH_HOSTS = Path(__file__).with_name("with_hosts.py")
 NAMES = ("deis", "deis-builder")
 """What the client looks up; a page is asked for at the router's address."""
 CONTROLLER = "deployment/deis-controller"
+SUBSCRIBER_SECONDS = 240
 BUS_CA = "/var/run/secrets/deis/nats-ca/ca.crt"
 
 
@@ -94,7 +95,7 @@ class ClusterPlatform:
     async def admin(self, *argv: str) -> str:
         """What `deis-platform` prints in the controller's pod. Raises RuntimeError."""
         process = await asyncio.create_subprocess_exec(
-            *self._kubectl("exec", CONTROLLER, "--", "deis-platform", *argv),
+            *self.kubectl("exec", CONTROLLER, "--", "deis-platform", *argv),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -110,10 +111,12 @@ class ClusterPlatform:
     ) -> asyncio.subprocess.Process:
         """docs/examples/subscriber.py inside the cluster, where NATS can be reached."""
         given = [f"{name}={text}" for name, text in environ.items() if name.startswith("NATS_")]
-        command = ("env", f"SSL_CERT_FILE={BUS_CA}", *given, "python3", "-", *options)
+        # Whoever ends kubectl does not end what runs in the pod.
+        limit = ("timeout", f"{SUBSCRIBER_SECONDS}")
+        command = ("env", f"SSL_CERT_FILE={BUS_CA}", *given, *limit, "python3", "-", *options)
         with SUBSCRIBER.open("rb") as program:
             return await asyncio.create_subprocess_exec(
-                *self._kubectl("exec", "-i", CONTROLLER, "--", *command),
+                *self.kubectl("exec", "-i", CONTROLLER, "--", *command),
                 stdin=program,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
@@ -126,7 +129,8 @@ class ClusterPlatform:
             return self.node.kube("--namespace", NAMESPACE, *words)[-40_000:]
         return ""
 
-    def _kubectl(self, *words: str) -> tuple[str, ...]:
+    def kubectl(self, *words: str) -> tuple[str, ...]:
+        """`kubectl` in the platform's namespace."""
         node = self.node
         config = f"--kubeconfig={node.kubeconfig}"
         return (str(node.kubectl), config, "--namespace", NAMESPACE, *words)

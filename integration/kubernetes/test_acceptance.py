@@ -16,11 +16,10 @@ async def test_the_main_job_from_register_to_destroy(
     said: list[str] = []
     scenario = Scenario(platform, platform.person(tmp_path / "home", echo=said.append), said.append)
     try:
-        # Without the subscriber: automations are made where NATS' own files are (docs/events.md).
-        await scenario.register()
-        await scenario.work()
-        await scenario.destroy()
+        await scenario.run()
     except BaseException:
         print("\n".join(said), platform.log(), sep="\n")
         raise
+    finally:
+        await platform.admin("automation", "remove", "herald")
     assert set(scenario.stages) == {"first push", "second push"}

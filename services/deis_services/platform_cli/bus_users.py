@@ -1,13 +1,13 @@
 """Users of our own NATS: who they are, their passwords and rights, as the server's configuration."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
+import socket
 import ssl
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from deis_bus.users import OPERATOR, authorization
 from deis_platform.embedded.nats import Nats
@@ -16,6 +16,7 @@ from deis_services.platform_cli.automations import Book
 from deis_services.platform_cli.services import SERVICES
 
 LOGIN_SECONDS = 2.0
+CHUNK_BYTES = 16 * 1024
 
 
 def password_files(secrets: Path) -> dict[str, Path]:
@@ -40,23 +41,32 @@ async def lets_in(url: str, user: str, password: str, ca_file: str = "") -> bool
     that a client of ours does at its start. With `ca_file` over TLS. Raises OSError where there is
     no such file."""
     tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
-    place = urlsplit(url)
     login = {"user": user, "pass": password, "verbose": False}
+    said = f"CONNECT {json.dumps(login)}\r\nPING\r\n".encode()
+    return await asyncio.to_thread(_answers_pong, urlsplit(url), said, tls)
+
+
+def _answers_pong(place: SplitResult, said: bytes, tls: ssl.SSLContext | None) -> bool:
+    """A thread's: streams of asyncio complain of an end that comes after `start_tls`."""
     try:
-        async with asyncio.timeout(LOGIN_SECONDS):
-            reader, writer = await asyncio.open_connection(place.hostname, place.port)
-            try:
-                await reader.readline()  # INFO
-                if tls:
-                    await writer.start_tls(tls, server_hostname=place.hostname)
-                writer.write(f"CONNECT {json.dumps(login)}\r\nPING\r\n".encode())
-                return (await reader.readline()).startswith(b"PONG")
-            finally:
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
-    except (OSError, TimeoutError):
+        with socket.create_connection((place.hostname, place.port), LOGIN_SECONDS) as plain:
+            _line(plain)  # INFO
+            if tls is None:
+                plain.sendall(said)
+                return _line(plain).startswith(b"PONG")
+            with tls.wrap_socket(plain, server_hostname=place.hostname) as safe:
+                safe.sendall(said)
+                return _line(safe).startswith(b"PONG")
+    except OSError:
         return False
+
+
+def _line(link: socket.socket) -> bytes:
+    """Its first line, or what came of it."""
+    heard = b""
+    while not heard.endswith(b"\n") and (more := link.recv(CHUNK_BYTES)):
+        heard += more
+    return heard
 
 
 def _rewrite(server: Nats) -> None:
