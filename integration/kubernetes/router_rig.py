@@ -47,7 +47,7 @@ class RouterProcess:
     def __init__(self, folder: Path, kubeconfig: Path, places: Places, **env: str) -> None:
         self.http = f"127.0.0.1:{free_port()}"
         self.https = f"127.0.0.1:{free_port()}"
-        self.health = f"127.0.0.1:{free_port()}"
+        self.health = env.get("DEIS_ROUTER_HEALTH", f"127.0.0.1:{free_port()}")
         self.git = f"127.0.0.1:{free_port()}"
         self.log = folder / "router.log"
         self._process: asyncio.subprocess.Process | None = None

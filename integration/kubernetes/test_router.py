@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from deis_platform.embedded.ports import free_port
 from deis_platform.groups import KubernetesSettings
 from deis_platform.kubernetes import Kubernetes, View, kinds, open_kubernetes
+from deis_services.router.views import ServiceView
 from integration.cluster.node import Node
 from integration.kubernetes.door_rig import compact
 from integration.kubernetes.pods import PORT
@@ -231,6 +233,51 @@ async def test_the_routers_own_annotations(
     assert "ssl_ciphers" in router.log.read_text()
     await apply(api, deployment(places.platform, enforceWhitelists="true"))
     await router.shows(f"blog.{places.platform}.test", 403)
+
+
+async def test_unknown_hosts_get_the_page_of_the_fallback(
+    api: Kubernetes, places: Places, router: RouterProcess, page: Page
+) -> None:
+    """A Service's own address has a port 80, wherever its pods listen."""
+    fallback = service(places.other, "fallback")
+    fallback["metadata"]["labels"] = {}
+    await apply(api, fallback, endpoints(places.other, "fallback", page))
+    view = await api.get(kinds.SERVICE, "fallback", places.other, view=ServiceView)
+    assert (await router.get("nobody.test"))[0] == 404
+    said = {"defaultServiceEnabled": "true", "defaultServiceIP": view.spec.cluster_ip}
+    await apply(api, deployment(places.platform, **said))
+    await router.shows("nobody.test", 200, "one")
+    assert (await shown(router, "nobody.test"))[0] == 404
+
+
+async def test_statistics_are_for_loopback_whatever_a_header_says(
+    api: Kubernetes, places: Places, node: Node, tmp_path: Path, page: Page
+) -> None:
+    near, far = "127.0.0.1", node.host_address
+    port = free_port("0.0.0.0")
+    listening = {"DEIS_ROUTER_HEALTH": f"0.0.0.0:{port}"}
+    await apply(api, service(places.app, "blog", domains="blog", whitelist="127.0.0.1"))
+    await apply(api, endpoints(places.app, "blog", page))
+    async with RouterProcess(tmp_path, node.kubeconfig, places, **listening).running() as router:
+        router.health = f"{near}:{port}"
+
+        async def status(host: str, path: str, **headers: str) -> int:
+            url = f"http://{host}:{port}{path}"
+            async with router.session.get(url, headers=headers) as answer:
+                return answer.status
+
+        forged = {"X-Forwarded-For": near}
+        await router.shows(f"blog.{places.platform}.test", 200)
+        await apply(api, deployment(places.platform, proxyRealIpCidrs="0.0.0.0/0"))
+        # In force: who asks is who the header names, so the list lets nobody else in.
+        other = {"X-Forwarded-For": "192.0.2.77"}
+        await router.shows(f"blog.{places.platform}.test", 403, headers=other)
+        for path in ("/stats", "/nginx_status"):
+            assert await status(near, path) == 200
+            assert await status(near, path, **other) == 200
+            assert await status(far, path) == 403
+            assert await status(far, path, **forged) == 403
+        assert await status(far, "/healthz") == 200
 
 
 async def test_git_goes_to_the_builders_service(
