@@ -86,8 +86,9 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         return load(ObjectsSettings, told)
 
     def command(self, *words: str) -> str:
-        """A `deis-platform` command to type for this platform."""
-        return shlex.join(["deis-platform", *words, "--data", str(self.data)])
+        """A `deis-platform` command to type for this platform; in a pod there is no data folder."""
+        where = [] if self.options.automations_secret else ["--data", str(self.data)]
+        return shlex.join(["deis-platform", *words, *where])
 
     def _running(self) -> dict[str, Any]:
         if not self.ready:

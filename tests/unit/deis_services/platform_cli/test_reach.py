@@ -28,3 +28,10 @@ def test_in_a_service_s_pod_they_are_the_operator(
     settings = reach(str(tmp_path), OUTSIDE | more).bus()
     assert (settings.url, settings.ca_file) == (OUTSIDE["DEIS_NATS_URL"], "/secrets/ca.crt")
     assert (settings.user, settings.password_file) == (user, file)
+
+
+def test_a_command_to_type_names_the_folder_where_there_is_one(tmp_path: Path) -> None:
+    here = reach(str(tmp_path), {}).command("automation", "list")
+    assert here == f"deis-platform automation list --data {tmp_path}"
+    pod = reach(None, {"DEIS_AUTOMATIONS_SECRET": "automations"}).command("automation", "list")
+    assert pod == "deis-platform automation list"
