@@ -78,9 +78,10 @@ def _crashed(pods: list[PodState]) -> str:
 def _missing(workload: Workload, pods: list[PodState]) -> str:
     if workload.wanted == 0:
         return "missing: none is wanted, it was scaled to 0 or no node takes it"
-    if workload.ready >= workload.wanted:
-        return ""
     trouble = next((pod.trouble for pod in pods if pod.trouble), "")
+    if workload.ready >= workload.wanted:
+        # Enough of the release before, while an instance of the new one does not start.
+        return f"missing: an instance does not start, {trouble}" if trouble else ""
     return f"missing: {workload.ready} of {workload.wanted} ready" + _more(trouble)
 
 

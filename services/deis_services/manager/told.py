@@ -36,12 +36,14 @@ class Told:
         silent: Collection[str],
     ) -> list[Event]:
         """The news. Of `silent`, nobody else hears when they are missing."""
-        return [
+        news = (
             *self._crashes(pods),
             *self._absences([one for one in states if one.name in silent]),
             *self._recoveries(states, pods),
             *self._versions(states),
-        ]
+        )
+        # Who crashed and was missing for that is back once.
+        return list(dict.fromkeys(news))
 
     def _crashes(self, pods: Iterable[PodState]) -> list[Event]:
         """A restart more than last time, or than none in a pod that is new."""

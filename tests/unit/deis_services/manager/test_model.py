@@ -73,6 +73,12 @@ def test_what_does_not_start_is_missing_and_says_why() -> None:
     assert state.problem == "missing: 1 of 2 ready, ImagePullBackOff"
 
 
+def test_an_upgrade_that_does_not_start_is_seen_while_the_old_pods_serve() -> None:
+    stuck = PodState(component="router", name="deis-router-2", trouble="ErrImagePull")
+    state = model.state(ROUTER, [stuck], {})
+    assert state.problem == "missing: an instance does not start, ErrImagePull"
+
+
 def test_what_was_scaled_away_is_missing_too() -> None:
     state = model.state(router(wanted=0, ready=0), [], {})
     assert state.problem.startswith("missing: none is wanted")

@@ -95,6 +95,14 @@ def test_only_what_nobody_hears_on_the_bus_is_missed_here(told: Told) -> None:
     assert look(told, ready=0, wanted=0, silent=("router",)) == [MISSING]
 
 
+def test_who_crashed_and_was_missing_is_back_once(told: Told) -> None:
+    look(told, pod(), silent=("router",))
+    crashed = look(told, pod(1, ready=False), ready=0, silent=("router",))
+    assert crashed == [CRASHED, MISSING]
+    assert look(told, pod(1), silent=("router",)) == [RETURNED]
+    assert look(told, pod(1), silent=("router",)) == []
+
+
 def test_a_newer_version_is_told_once_and_the_next_one_again(told: Told) -> None:
     assert look(told, version="0.1.0", latest="0.2.0") == [OUTDATED]
     assert look(told, version="0.1.0", latest="0.2.0") == []
