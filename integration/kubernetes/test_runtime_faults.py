@@ -23,6 +23,7 @@ from integration.cluster.node import Node
 from integration.kubernetes.door_rig import Way
 from integration.kubernetes.runtime_rig import (
     Cluster,
+    build_namespace,
     facts_of,
     private_registry,
     running,
@@ -305,6 +306,30 @@ async def test_policies_follow_where_the_api_server_is(rig: Rig) -> None:
     await rig.runtime.apply(rig.spec(1, 2))
     assert denied() == before
     assert [one.name for one in (await rig.settled(1)).instances] == [old.name]
+
+
+async def test_builds_are_kept_off_the_api_server(rig: Rig) -> None:
+    def closed() -> list[str]:
+        spec = rig.node.get("-n", namespace, "networkpolicy", "deis-builds")["spec"]
+        return list(spec["egress"][0]["to"][0]["ipBlock"]["except"])
+
+    with build_namespace(rig.node) as namespace:
+        policy = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "deis-builds", "namespace": namespace},
+            "spec": {
+                "podSelector": {},
+                "policyTypes": ["Egress"],
+                "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}],
+            },
+        }
+        wanted = ["10.0.0.0/8", f"{rig.node.address}/32"]
+        facts = msgspec.structs.replace(rig.cluster.facts, build_namespace=namespace)
+        async with running(rig.node, rig.bus, facts):
+            for _ in ("made", "changed by hand"):
+                rig.node.kube("replace", "--force", "-f", "-", text=json.dumps(policy))
+                await until(lambda: closed() == wanted, "the policy", SECONDS)
 
 
 async def test_a_foreign_namespace_is_untouched(rig: Rig) -> None:

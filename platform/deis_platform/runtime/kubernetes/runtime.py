@@ -30,6 +30,7 @@ from deis_platform.runtime.kubernetes import (
     state,
     views,
 )
+from deis_platform.runtime.kubernetes.build_policy import BuildPolicy
 from deis_platform.runtime.kubernetes.builds import Builds
 from deis_platform.runtime.kubernetes.cluster import Cluster
 from deis_platform.runtime.kubernetes.facts import Facts
@@ -61,7 +62,8 @@ class KubernetesRuntime:
         self._facts = facts
         self._cluster = Cluster(api, facts.platform_namespace)
         self._images = Images(inspect, self._cluster)
-        self._around = Surroundings(api, facts, lambda: self._tell(EVERYTHING))
+        self._around = Surroundings(api, facts, self._moved)
+        self._build_policy = BuildPolicy(api, facts.build_namespace, self._around)
         self._writer = Writer(api, self._cluster, self._around)
         self._retirement = Retirement(api, self._cluster)
         self._runs = Runs(api, self._cluster, self._writer, bus, reports, facts)
@@ -75,8 +77,9 @@ class KubernetesRuntime:
     @property
     def parts(self) -> tuple[Part, ...]:
         """Mirrors, and what works on what they tell."""
-        mirrors = (*self._cluster.parts, *self._around.parts)
-        return (*mirrors, self._retirement, self._runs, *self._builds.parts)
+        mirrors = (*self._cluster.parts, *self._around.parts, self._build_policy.mirror)
+        working = (self._retirement, self._runs, self._build_policy)
+        return (*mirrors, *working, *self._builds.parts)
 
     async def claim(self, app: AppRef) -> None:
         """Make the namespace, and the Service without anything behind it."""
@@ -255,6 +258,11 @@ class KubernetesRuntime:
     def _held(self, app: AppRef) -> state.Held | None:
         """All there is of the application, in the surroundings of now."""
         return self._cluster.held(app.app, app.appuuid, self._around.word)
+
+    def _moved(self) -> None:
+        """The API server is elsewhere: policies no longer fit."""
+        self._build_policy.look()
+        self._tell(EVERYTHING)
 
     def _tell(self, app: str) -> None:
         for watcher in tuple(self._watchers):

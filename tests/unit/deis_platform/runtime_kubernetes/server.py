@@ -94,6 +94,17 @@ class Server:
         self._tell(plural, "DELETED", gone)
         return gone
 
+    def at(self, *addresses: str, kind: str = "IPv4", name: str = "kubernetes") -> None:
+        """Say where the API server is."""
+        labels = {"kubernetes.io/service-name": "kubernetes"}
+        meta = {"name": name, "namespace": "default", "labels": labels}
+        ends = [{"addresses": [address]} for address in addresses]
+        self.put("endpointslices", {"metadata": meta, "addressType": kind, "endpoints": ends})
+
+    async def changed(self) -> None:
+        """Wait for the next change of an object."""
+        await self._changed.wait()
+
     def close(self) -> None:
         """Let watches end."""
         self._closing = True
@@ -174,8 +185,13 @@ class Server:
             if before is not None:
                 return _refusal(409, reason="AlreadyExists")
             return web.json_response(self.put(plural, given))
-        if before is None and "merge" in request.content_type:
+        if before is None and "apply" not in request.content_type:
             return _refusal(404)
+        if before is not None and "json-patch" in request.content_type:
+            patched = _patched(before, given)
+            return (
+                _refusal(422) if patched is None else web.json_response(self.put(plural, patched))
+            )
         version = given["metadata"].pop("resourceVersion", None)
         if version and (before is None or before["metadata"]["resourceVersion"] != version):
             return _refusal(409)
@@ -204,6 +220,23 @@ def _merged(before: Object, given: Object) -> Object:
             found[name] = _merged(found[name], value)
         else:
             found[name] = copy.deepcopy(value)
+    return found
+
+
+def _patched(before: Object, steps: Any) -> Object | None:
+    """As JSON patches say, of which ours `test` and `add`; None where a test fails."""
+    found = copy.deepcopy(before)
+    for step in steps:
+        inner: Any = found
+        *path, last = [
+            int(word) if word.isdigit() else word for word in step["path"][1:].split("/")
+        ]
+        for word in path:
+            inner = inner[word]
+        if step["op"] == "add":
+            inner[last] = step["value"]
+        elif inner[last] != step["value"]:
+            return None
     return found
 
 

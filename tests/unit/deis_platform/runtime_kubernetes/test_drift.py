@@ -110,16 +110,6 @@ async def test_a_quota_that_changes_at_an_upgrade_reaches_every_application(
         assert found == wanted
 
 
-def api_server(
-    server: Server, *addresses: str, kind: str = "IPv4", name: str = "kubernetes"
-) -> None:
-    """Where it is now."""
-    labels = {"kubernetes.io/service-name": "kubernetes"}
-    meta = {"name": name, "namespace": "default", "labels": labels}
-    ends = [{"addresses": [address]} for address in addresses]
-    server.put("endpointslices", {"metadata": meta, "addressType": kind, "endpoints": ends})
-
-
 def closed(server: Server) -> list[str] | None:
     """Networks that the application may not reach; None: all of them."""
     egress = server.get("networkpolicies", NAME, names.POLICY)["spec"]["egress"]
@@ -134,7 +124,7 @@ async def test_policies_follow_the_api_server(server: Server, controller: Starts
         await runtime.apply(SPEC)
         assert closed(server) is None
         for addresses in (("192.0.2.1",), ("192.0.2.2", "192.0.2.1"), ("192.0.2.3",)):
-            api_server(server, *addresses)
+            server.at(*addresses)
             assert Observation() in await unfit(runtime, watch)
             (held,) = await runtime.held()
             assert held.generation == 0
@@ -148,11 +138,11 @@ async def test_policies_follow_the_api_server(server: Server, controller: Starts
 async def test_an_address_of_another_family_is_an_address(
     server: Server, controller: Starts
 ) -> None:
-    api_server(server, "2001:db8::1", kind="IPv6")
+    server.at("2001:db8::1", kind="IPv6")
     async with controller(facts=UNKNOWN) as runtime:
         await runtime.apply(SPEC)
         assert closed(server) == ["169.254.0.0/16"]
-    api_server(server, "192.0.2.1", name="kubernetes-2")
+    server.at("192.0.2.1", name="kubernetes-2")
     async with controller(facts=UNKNOWN) as runtime:
         await runtime.apply(SPEC)
         assert closed(server) == ["169.254.0.0/16", "192.0.2.1/32"]
@@ -161,11 +151,11 @@ async def test_an_address_of_another_family_is_an_address(
 async def test_what_was_known_stays_closed_while_nothing_is_told(
     server: Server, controller: Starts
 ) -> None:
-    api_server(server, "192.0.2.1")
+    server.at("192.0.2.1")
     async with controller(facts=UNKNOWN) as runtime, contextlib.aclosing(runtime.watch()) as watch:
         await runtime.apply(SPEC)
         known = closed(server)
-        api_server(server)
+        server.at()
         delete(server, "poddisruptionbudgets")
         await unfit(runtime, watch)
         await runtime.apply(SPEC)
@@ -186,7 +176,7 @@ async def test_what_was_known_stays_closed_while_nothing_is_told(
             await started_now.apply(SPEC)
             assert (await started_now.status(APP)).generation == 3
             assert closed(server) is None
-            api_server(server, "192.0.2.1")
+            server.at("192.0.2.1")
             await unfit(started_now, watch)
             await started_now.apply(SPEC)
         assert closed(server) == known
@@ -196,7 +186,7 @@ async def test_nothing_is_written_before_the_surroundings_were_read(
     server: Server, controller: Starts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "SYNC_SECONDS", 0.2)
-    api_server(server, "192.0.2.1")
+    server.at("192.0.2.1")
     server.away.add("endpointslices")
     async with controller(facts=UNKNOWN) as runtime, contextlib.aclosing(runtime.watch()) as watch:
         assert await anext(watch) == Observation()
