@@ -6,13 +6,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
+from deis_bus.contracts.runtime import AppStatus
 from deis_bus.memory import MemoryBroker, MemoryBus
 from deis_platform.reports import Reports
 from deis_platform.runner import run_parts
 from deis_platform.runtime.kubernetes import KubernetesRuntime
 from deis_platform.runtime.kubernetes.facts import Facts
 from deis_platform.runtime.kubernetes.images import Inspect
-from tests.unit.deis_platform.runtime_kubernetes.given import FACTS
+from tests.unit.deis_platform.runtime_kubernetes.given import APP, FACTS
 from tests.unit.deis_platform.runtime_kubernetes.server import Server, door, running_server
 
 Starts = Callable[..., AbstractAsyncContextManager[KubernetesRuntime]]
@@ -49,3 +50,9 @@ def controller(server: Server) -> Starts:
                 await running
 
     return started
+
+
+async def held(runtime: KubernetesRuntime) -> int:
+    """The generation that the runtime holds whole."""
+    status: AppStatus = await runtime.status(APP)
+    return status.generation

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from deis_bus.contracts.runtime import AppRef, AppSpec, Artifact, Process
+from deis_bus.routes import AppRoute
 from deis_platform.runtime.kubernetes import views
 from deis_platform.runtime.kubernetes.facts import Facts
 
@@ -34,6 +35,10 @@ def spec(generation: int = 1, release: int = 2, *processes: Process, **more: Any
         processes=processes or (process(),),
         **given,
     )
+
+
+FIRST = spec(1, 2, process("web", 2), process("worker", 1))
+ROUTE = AppRoute(app=APP.app, appuuid=APP.appuuid, hosts=("blog",))
 
 
 def ago(seconds: float) -> str:
