@@ -1,17 +1,22 @@
 """Deploys on real servers: what the runtime gets, refuses, loses or never finishes."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from deis_bus.jetstream import JetStreamBus
 from deis_bus.routes import AppRoute, app_key
 from deis_bus.streams import ROUTES
+from deis_platform.runtime.memory import MemoryRuntime
 from deis_services.controller import begin
 from deis_services.controller.settings import DeploySettings
-from integration.amber_rig import WithAmber, amber_as, kinds, send, set_config, values_of
-from integration.controller_rig import Controller
+from integration.amber_rig import IMAGE, WithAmber, amber_as, kinds, send, set_config, values_of
+from integration.controller_rig import OWNER, Controller, controller, settings_of
+from integration.databases import fresh_database
 from integration.servers import RunningPostgres, until
 
 pytestmark = pytest.mark.server
@@ -52,6 +57,39 @@ class TestDeploys(WithAmber):
                 done.answer.operation,
             )
             assert row["given"].total_seconds() == 4 * 27.0 + begin.MARGIN_SECONDS
+
+    async def test_the_page_of_a_first_deploy_is_asked_for_before_it_is_done(
+        self, bus: JetStreamBus, postgres: RunningPostgres, tmp_path: Path
+    ) -> None:
+        asked = asyncio.Event()
+        known = asyncio.Event()
+        hosts: list[str] = []
+
+        async def answer(request: web.BaseRequest) -> web.Response:
+            hosts.append(request.host)
+            asked.set()
+            return web.Response(status=200 if known.is_set() else 404)
+
+        runner = web.ServerRunner(web.Server(answer))
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        settings = settings_of(await fresh_database(postgres, OWNER), tmp_path)
+        settings = replace(settings, router_url=site.name)
+        async with controller(settings, bus, MemoryRuntime(bus)) as made:
+            await made.api.user("ada")
+            await made.api.send("apps.create", "ada", {"id": "amber"})
+            first = await send(made, "builds.create", IMAGE)
+            await asked.wait()
+            assert (await made.state(first)).state == "running"
+            known.set()
+            assert (await made.ended(first)).state == "succeeded"
+            count = len(hosts)
+            second = await send(made, "builds.create", IMAGE)
+            assert (await made.ended(second)).state == "succeeded"
+        await runner.cleanup()
+        assert set(hosts) == {"amber.localhost"}
+        assert len(hosts) == count  # later ones are not waited for
 
     async def test_a_build_becomes_a_release_that_runs(self, amber: Controller) -> None:
         assert await amber.releases() == [(1, "succeeded"), (2, "succeeded")]

@@ -19,10 +19,12 @@ from deis_platform.database import Transaction
 from deis_platform.logs import bound, get_logger
 from deis_services.controller import begin, operations, outcome, presenters, specs, store
 from deis_services.controller.deps import Deps
+from deis_services.controller.first_page import FirstPage
 from deis_services.controller.model import App, Operation
 from deis_services.controller.outcome import Failure, failure
 from deis_services.controller.routes import Routes
 from deis_services.controller.rules import Invalid
+from deis_services.controller.wanted_routes import wanted_route
 
 log = get_logger(__name__)
 SECOND_LOOK = 2.0
@@ -49,6 +51,7 @@ class Reconciler:
         """Told of apps whose objects may go: after a release, and once they are destroyed."""
         self._missed = missed
         """Told when the runtime did not hear of something: a resync must follow."""
+        self._first_page = FirstPage(deps.settings.router_url, deps.settings.platform.domain)
         self._restarts: dict[str, asyncio.Task[None]] = {}
         self._faults: Counter[str] = Counter()
         """How often each operation could not begin, by its id."""
@@ -170,6 +173,8 @@ class Reconciler:
             await outcome.fail(self._deps, op, self._refusal(app, op, fault))
             return NOW
         if status.serving and status.generation == app.generation:
+            if op.kind in outcome.DEPLOYS and not op.previous.get("version"):
+                await self._first_page.seen(app, await wanted_route(self._deps.db, app))
             await outcome.succeed(self._deps, op, _status(op), _stages(op, status, now))
             if op.push:
                 self._clean(op.app)

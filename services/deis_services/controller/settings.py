@@ -83,6 +83,11 @@ class Settings:
     artifacts_url: str = env(
         "DEIS_ARTIFACTS_URL", "http://127.0.0.1:8088", help="where runtimes fetch slugs"
     )
+    router_url: str = env(
+        "DEIS_ROUTER_URL",
+        "",
+        help="the router, asked for the page of a first deploy (api.md 24.6); empty: nobody is",
+    )
     registration_mode: str = env(
         "DEIS_REGISTRATION_MODE",
         "enabled",
