@@ -14,8 +14,8 @@ from deis_bus.streams import ROUTES
 from deis_platform.runtime.memory import MemoryRuntime
 from deis_services.controller import begin
 from deis_services.controller.settings import DeploySettings
-from integration.amber_rig import IMAGE, WithAmber, amber_as, kinds, send, set_config, values_of
-from integration.controller_rig import OWNER, Controller, controller, settings_of
+from integration.amber_rig import WithAmber, amber_as, kinds, send, set_config, values_of
+from integration.controller_rig import IMAGE, OWNER, Controller, controller, settings_of
 from integration.databases import fresh_database
 from integration.servers import RunningPostgres, until
 
