@@ -4,12 +4,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 
+from deis_bus.contracts.components import COMPONENTS_LIST
 from deis_bus.envelope import from_headers
 from deis_bus.jetstream import JetStreamBus
 from deis_bus.ports import Component, ServiceInfo
+from deis_bus.rpc import Empty, call
 from deis_bus.streams import REPORTS, Durable
 from deis_platform.settings import load
 from deis_services.manager.rules import MISSES, Roll
@@ -24,12 +28,13 @@ CONTROLLER = Durable(name="controller", stream=REPORTS.name, filters=("deis.repo
 
 
 @asynccontextmanager
-async def manager_on(url: str) -> AsyncIterator[None]:
-    """The service as it runs, with short pauses."""
+async def manager_on(url: str, **more: str) -> AsyncIterator[None]:
+    """The service as it runs, with short pauses and some more settings."""
     environ = {
         "DEIS_NATS_URL": url,
         "DEIS_COMPONENTS": "router",
         "DEIS_MANAGER_SECONDS": "0.05",
+        **more,
     }
     stop = asyncio.Event()
     task = asyncio.create_task(serve(load(Settings, environ), stop))
@@ -38,6 +43,29 @@ async def manager_on(url: str) -> AsyncIterator[None]:
     finally:
         stop.set()
         await task
+
+
+@asynccontextmanager
+async def served(file: Path) -> AsyncIterator[str]:
+    """The URL of a file on a web server."""
+
+    async def give(_: web.Request) -> web.FileResponse:
+        return web.FileResponse(file)
+
+    app = web.Application()
+    app.router.add_get("/versions.json", give)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/versions.json"
+    finally:
+        await runner.cleanup()
+
+
+async def there(bus: JetStreamBus) -> bool:
+    """Whether the manager answers."""
+    return any(one.name == "manager" for one in await bus.discover(0.2))
 
 
 class TestManager(OnNats):
@@ -62,6 +90,25 @@ class TestManager(OnNats):
             assert b"router" in await told("component.missing")
             async with other.serve(router, {}):
                 await told("component.returned")
+
+    @pytest.mark.parametrize("kind", ["a path", "a file URL", "a URL"])
+    async def test_newer_versions_come_from_the_feed_of_its_settings(
+        self, nats: RunningNats, bus: JetStreamBus, other: JetStreamBus, tmp_path: Path, kind: str
+    ) -> None:
+        file = tmp_path / "versions.json"
+        file.write_text('{"router": "1.3.0"}')
+        problem = "outdated: 1.2.3 is installed, 1.3.0 is there"
+
+        async def known() -> bool:
+            found = await call(other, COMPONENTS_LIST, Empty())
+            return any((one.name, one.problem) == ("router", problem) for one in found.components)
+
+        async with served(file) as url:
+            source = {"a path": str(file), "a file URL": f"file://{file}", "a URL": url}[kind]
+            router = ServiceInfo(name="router", version="1.2.3")
+            async with other.serve(router, {}), manager_on(nats.url, DEIS_VERSIONS_URL=source):
+                await until(lambda: there(other), "the manager")
+                await until(known, "a newer version")
 
     async def test_what_waits_goes_out_later_and_once(self, bus: JetStreamBus) -> None:
         info = ServiceInfo(name="manager", version="1.0.0")
