@@ -12,7 +12,7 @@ ROUTER = workload_of("router")
 TRIED_OUT = (
     "Note: sources and slugs are kept by one server in this cluster, without copies or backup. That"
     " is for\ntrying out: `global.storage: s3` and `objects.s3` take an S3 server of yours"
-    " (docs/kubernetes.md)."
+    " (docs/kubernetes-install.md)."
 )
 PROBLEMS = {
     "missing": "it is missing, or some of it",
