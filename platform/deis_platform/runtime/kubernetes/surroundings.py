@@ -43,6 +43,7 @@ class Surroundings:
         self.word = marks.surroundings(plain)
         """The same in a word; empty while the API server's addresses are not known."""
         self._changed = changed
+        self._warned = False
         self._nodes = Mirror(api, kinds.NODE, View, heard=self._node)
         self._slices = Mirror(
             api,
@@ -61,7 +62,8 @@ class Surroundings:
     async def present(self) -> None:
         """Wait until both were read once. Raises Transient when that takes too long."""
         await read_once((self._nodes, self._slices))
-        if self.facts.api is None:
+        if self.facts.api is None and not self._warned:
+            self._warned = True
             log.warning("the API server has no address: applications reach nothing outside")
 
     def _node(self, _key: str, _old: View | None, _new: View | None) -> None:

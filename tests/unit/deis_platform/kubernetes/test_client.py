@@ -1,6 +1,7 @@
 """Requests as they are sent, and what becomes of faults, pauses and pages."""
 
 import socket
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from deis_platform.kubernetes import (
     Conflict,
     Forbidden,
     Kubernetes,
+    Meta,
     NotFound,
     View,
     client,
@@ -50,9 +52,36 @@ async def test_reading(fake: Fake, api: Kubernetes) -> None:
         "/api/v1/namespaces/blog/configmaps/a/status",
     ]
     assert {asked.token for asked in fake.asked} == {"secret-token"}
-    accepted = [asked.headers["Accept"] for asked in fake.asked]
-    assert accepted[0] == "application/json"
-    assert accepted[1].startswith("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
+
+
+class Metadata(View, frozen=True):
+    """Metadata in another shape."""
+
+    metadata: Meta = Meta()
+
+
+class Data(View, frozen=True):
+    """More than the metadata."""
+
+    data: dict[str, str] = {}
+
+
+@pytest.mark.parametrize(
+    ("view", "partial"), [(dict, False), (Data, False), (View, True), (Metadata, True)]
+)
+async def test_who_looks_at_the_metadata_alone_is_sent_no_more(
+    fake: Fake, api: Kubernetes, view: type[Any], partial: bool
+) -> None:
+    fake.will(answer(obj("a", 7)), answer({"metadata": {}, "items": []}))
+    await api.get(MAP, "a", "blog", view=view)
+    await api.list(MAP, "blog", view=view)
+    one, several = (asked.headers["Accept"] for asked in fake.asked)
+    version = "g=meta.k8s.io;v=v1, application/json"
+    if partial:
+        assert one == f"application/json;as=PartialObjectMetadata;{version}"
+        assert several == f"application/json;as=PartialObjectMetadataList;{version}"
+    else:
+        assert one == several == "application/json"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../../secrets/x", "%2e%2e"])
