@@ -26,6 +26,7 @@ from deis_platform.runtime.kubernetes.state import Held
 from deis_platform.runtime.kubernetes.surroundings import Surroundings
 
 ATTEMPTS = 5
+HEARD_SECONDS = 2.0
 AT_ONCE = 5
 """Process types written in parallel (api.md 24.2)."""
 Object = objects.Object
@@ -243,6 +244,15 @@ class Writer:
             *(api.delete(kinds.QUOTA, name, app) for name in free),
             *(api.delete(kinds.SECRET, name, app) for name in old),
         )
+        await self._heard_gone(app, gone)
+
+    async def _heard_gone(self, app: str, deployments: set[str]) -> None:
+        """Wait until the watch tells their end: until then they seem to be beside what is wanted,
+        and all would be written once more."""
+        known = self._cluster.deployments
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEARD_SECONDS):
+                await self._cluster.until(app, lambda: not deployments & known.get(app, {}).keys())
 
 
 def old_secrets(secrets: list[views.View], used: set[int]) -> set[str]:
