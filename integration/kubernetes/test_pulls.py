@@ -1,4 +1,4 @@
-"""Images by name on a real registry and real pods: the registry is asked before anything is written."""
+"""Images by name on a real registry and real pods: it is asked before anything is written."""
 
 import asyncio
 import dataclasses
@@ -12,21 +12,30 @@ from typing import Any
 import aiohttp
 import pytest
 
+from deis_bus.contracts.http import OperationRead
 from deis_bus.contracts.runtime import AppRef, AppSpec, Artifact, Process
 from deis_bus.errors import Refused
 from deis_bus.jetstream import JetStreamBus, connect
+from deis_bus.streams import BUCKETS, STREAMS
 from deis_platform.groups import RegistrySettings
 from deis_platform.registry import open_registry
 from deis_platform.registry.manifests import ACCEPT, MANIFEST_TYPES, digest_of
+from deis_platform.runner import run_parts
 from deis_platform.runtime.kubernetes.images import HINT
 from deis_platform.runtime.kubernetes.opening import asking
 from deis_platform.settings import address
+from deis_services.controller import operations
+from deis_services.controller.leader import Leader, Nudges
+from deis_services.controller.term import LeaderTerm
 from integration.cluster.containers import allow_plain
 from integration.cluster.image import base_image
 from integration.cluster.node import Node
+from integration.controller_api.rig import Api
+from integration.controller_rig import OWNER, dependencies, settings_of
+from integration.databases import fresh_database
 from integration.kubernetes.runtime_rig import Cluster, facts_of, running
 from integration.registry_servers import PASSWORDS, RunningRegistry, docker_registry
-from integration.servers import RunningNats, until
+from integration.servers import RunningNats, RunningPostgres, until
 from tests.behaviour.registry import Made
 
 pytestmark = [
@@ -129,6 +138,54 @@ async def serves(cluster: Cluster, app: AppRef, spec: AppSpec) -> None:
 
     await cluster.runtime.apply(spec)
     await until(settled, "the release", SECONDS)
+
+
+async def test_the_answer_of_the_api(
+    node: Node, bus: JetStreamBus, controller: Starts, postgres: RunningPostgres, tmp_path: Path
+) -> None:
+    """A release is marked failed, in the registry's words alone; nothing of it is rolled out."""
+    database = await fresh_database(postgres, OWNER)
+    await bus.ensure(STREAMS, BUCKETS)
+    missing = f"{node.registry}/no/such:1"
+    async with controller(node.registry) as cluster:
+        app = cluster.app().app
+        settings, nudges = settings_of(database, tmp_path), Nudges()
+        async with dependencies(settings, bus, cluster.runtime, nudges) as plain:
+            deps = dataclasses.replace(plain, routed=cluster.runtime)
+            leader = Leader(deps.db, nudges, lambda: LeaderTerm(deps))
+            reconciling = asyncio.create_task(run_parts((leader, deps.shipper), asyncio.Event()))
+            try:
+                api = Api(deps)
+                await api.user("ada")
+                await api.send("apps.create", "ada", {"id": app})
+                said = {"detail": f"manifest for {missing} not found: manifest unknown"}
+                assert await ended(api, app, "builds.create", {"image": missing}) == (400, said)
+                config = {"values": {"PORT": "8000"}}
+                assert (await ended(api, app, "config.set", config))[0] == 201
+                assert await ended(api, app, "builds.create", {"image": missing}) == (400, said)
+                ours = {"image": "deis/router"}
+                status, body = await ended(api, app, "builds.create", ours)
+                assert (status, body["detail"][:27]) == (400, "Repository name deis/router")
+                rows = await api.rows("SELECT state FROM releases ORDER BY version")
+                states = ["succeeded", "failed", "succeeded", "failed", "failed"]
+                assert [row["state"] for row in rows] == states
+                assert node.kube("-n", app, "get", "deployments", "-o", "name") == ""
+            finally:
+                reconciling.cancel()
+                await asyncio.wait({reconciling})
+
+
+async def ended(api: Api, app: str, name: str, body: object) -> tuple[int, Any]:
+    """Status and body of the answer, once the operation has ended."""
+    asked = OperationRead((await api.send(name, "ada", body, app=app)).answer.operation)
+
+    async def over() -> bool:
+        return (await operations.read(api.deps, asked)).answer is not None
+
+    await until(over, name, SECONDS)
+    answer = (await operations.read(api.deps, asked)).answer
+    assert answer is not None
+    return answer.status, json.loads(bytes(answer.body))
 
 
 async def test_a_private_image_is_denied_in_words_and_runs_with_the_apps_credentials(
