@@ -51,6 +51,16 @@ def ready(node: Node) -> bool:
     return True
 
 
+def containers(node: Node) -> dict[tuple[str, str], int]:
+    """How often each container of the platform was started again; pods that are new have others."""
+    return {
+        (pod["metadata"]["uid"], one["name"]): one["restartCount"]
+        for pod in node.get("--namespace", NAMESPACE, "pods")["items"]
+        for one in pod["status"].get("containerStatuses", [])
+        if one.get("state", {}).get("terminated") is None  # jobs are over
+    }
+
+
 def rows(platform: ClusterPlatform, query: str) -> list[dict[str, object]]:
     """What the platform's database says."""
     text = f"SELECT coalesce(json_agg(q), '[]') FROM ({query}) q"
