@@ -32,16 +32,21 @@ def secrets(it: Installation) -> dict[str, dict[str, bytes]]:
 
 
 def uids(it: Installation) -> dict[str, str]:
-    """Every pod with its identity."""
-    return {name: pod["metadata"]["uid"] for name, pod in it.pods().items()}
+    """Every pod with its identity, without that of `helm test`, which belongs to nobody."""
+    return {
+        name: pod["metadata"]["uid"]
+        for name, pod in it.pods().items()
+        if "ownerReferences" in pod["metadata"]
+    }
 
 
 def replaced(old: dict[str, str], new: dict[str, str]) -> set[str]:
-    """Deployments whose pods are others now, by `uids`; AssertionError where any other changed."""
-    gone, come = old.items() - new.items(), new.items() - old.items()
-    names = {name.rsplit("-", 2)[0] for name, _ in come}
-    assert {name.rsplit("-", 2)[0] for name, _ in gone} == names
-    return names
+    """Deployments whose pods are others now, by `uids`; none while old ones are there too."""
+    gone, come = (
+        {name.rsplit("-", 2)[0] for name, _ in some.items() - others.items()}
+        for some, others in ((old, new), (new, old))
+    )
+    return come if come == gone else set()
 
 
 def objects(it: Installation) -> set[str]:

@@ -44,7 +44,7 @@ class Reader:
     def __init__(self, person: Person, node: Node, names: Mapping[str, str]) -> None:
         self.person = person
         self.names = {**names, "example.com": DOMAIN}
-        """What stands in the pages, and what it is here; longer ones first."""
+        """What stands in the pages, and what it is here."""
         folder = person.folder = person.home / "clone"
         (folder / "charts").mkdir(parents=True)
         (folder / "charts" / "workflow").symlink_to(CHART)
@@ -69,7 +69,9 @@ class Reader:
 
     async def types(self, command: pages.Command) -> None:
         """One command. One whose output is shown is typed until it shows that: it only looks."""
-        words = [self.here(word) for word in command.words()] + [*ANSWERS.get(command.text, ())]
+        words = [here(word, self.names) for word in command.words()] + [
+            *ANSWERS.get(command.text, ())
+        ]
         if command.shown is None:
             printed = await self.person.types(*words)
             if command.output():
@@ -90,19 +92,8 @@ class Reader:
 
     def writes(self, name: str, page: str, more: Mapping[str, Any] | None = None) -> None:
         """A file of values as a page has it, and with some more."""
-        values = merged(self.values(page, name), dict(more or {}))
+        values = merged(values_of(page, name, self.names), dict(more or {}))
         (self.person.folder / name).write_text(yaml.safe_dump(values))
-
-    def values(self, page: str, name: str) -> dict[str, Any]:
-        """A file of values as a page has it, with the names of here."""
-        found: dict[str, Any] = yaml.safe_load(self.here(pages.page(page).files[name]))
-        return found
-
-    def here(self, text: str) -> str:
-        """The same with the names of here."""
-        for name in sorted(self.names, key=len, reverse=True):
-            text = text.replace(name, self.names[name])
-        return text
 
     def _own_files(self, folder: Path) -> None:
         """What the pages say that the reader has."""
@@ -124,6 +115,19 @@ class Reader:
             "tls/tls.key": "tls.key",
         }.items():
             (folder / name).write_bytes((folder / source).read_bytes())
+
+
+def values_of(page: str, name: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """A file of values as a page has it, with the names of here."""
+    found: dict[str, Any] = yaml.safe_load(here(pages.page(page).files[name], names))
+    return found
+
+
+def here(text: str, names: Mapping[str, str]) -> str:
+    """The same with the names of here; longer ones first."""
+    for name in sorted(names, key=len, reverse=True):
+        text = text.replace(name, names[name])
+    return text
 
 
 @contextmanager

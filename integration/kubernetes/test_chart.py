@@ -1,30 +1,19 @@
-"""The chart on a real cluster: installed, upgraded, rolled back, removed and installed again."""
+"""The chart on a real cluster; test_pages.py installs, upgrades and removes it as the pages say."""
 
-import http.client
 import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
 from integration.cluster.errors import ClusterError
 from integration.kubernetes.installed import CHART, HOUSE, NAMESPACE, Installation
+from integration.kubernetes.looking import secrets, status, uids
 from integration.kubernetes.platform import ClusterPlatform
 from integration.kubernetes.waiting import until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1200)]
-
-KEPT = {
-    "deis-platform-key",
-    "deis-builder-host-keys",
-    "deis-nats-users",
-    "deis-nats-tls",
-    "deis-database",
-    "deis-database-tls",
-    "deis-objects",
-}
 
 
 @pytest.fixture
@@ -43,66 +32,12 @@ def script() -> ModuleType:
     return module
 
 
-def status(address: str, path: str, host: str = "") -> int:
-    """The status of an answer of the router; 0 where there is none."""
-    link = http.client.HTTPConnection(address, 80, timeout=5)
-    try:
-        link.request("GET", path, headers={"Host": host})
-        return link.getresponse().status
-    except OSError:
-        return 0
-    finally:
-        link.close()
-
-
-def secrets(it: Installation) -> dict[str, Any]:
-    """The contents of our Secrets."""
-    found = it.get("secrets")["items"]
-    return {
-        one["metadata"]["name"]: one["data"] for one in found if one["metadata"]["name"] in KEPT
-    }
-
-
-def uids(it: Installation) -> dict[str, str]:
-    """Every pod with its identity."""
-    return {name: pod["metadata"]["uid"] for name, pod in it.pods().items()}
-
-
 def restarts(it: Installation) -> dict[str, int]:
     """How often containers of a pod were started again."""
     return {
         name: sum(one["restartCount"] for one in pod["status"]["containerStatuses"])
         for name, pod in it.pods().items()
     }
-
-
-def test_the_api_asks_who_we_are(platform: ClusterPlatform) -> None:
-    until(lambda: status(platform.address, "/v2/", platform.host("deis")) == 401, "an answer", 60)
-
-
-def test_the_doctor_finds_nothing(it: Installation) -> None:
-    def said() -> str:
-        pod = ("--namespace", NAMESPACE, "deploy/deis-controller")
-        return it.node.kube("exec", *pod, "--", "deis-platform", "doctor")
-
-    def well() -> bool:
-        try:
-            return said() == "Everything is as it should be.\n"
-        except ClusterError:
-            return False
-
-    until(well, "nothing to say for the doctor", 60)
-
-
-def test_helm_test_says_what_it_looked_at(it: Installation) -> None:
-    said = it.helm("test", "workflow", "--logs", "--timeout", "120s")
-    lines = [line for line in said.splitlines() if line.startswith(("ok", "FAILED"))]
-    assert [line.split(":")[0] for line in lines] == [
-        "ok      bus lets us in",
-        "ok      api asks who we are",
-        "ok      database is asked",
-        "ok      router leads to the api",
-    ]
 
 
 @pytest.mark.parametrize("name", ["as it is", "everything outside", "bare metal", "nothing kept"])
@@ -125,31 +60,15 @@ def test_the_api_server_takes_every_manifest(
 
 def test_an_upgrade_that_changes_nothing_starts_nothing_again(it: Installation) -> None:
     before = uids(it), secrets(it)
-    assert before[1].keys() == KEPT
+    assert "deis-platform-key" in before[1]
     it.apply()
     it.apply()
     assert (uids(it), secrets(it)) == before
 
 
-def test_an_upgrade_touches_what_it_changes_and_a_rollback_too(it: Installation) -> None:
-    before, kept = uids(it), secrets(it)
-    it.apply(values={"logger": {"env": {"DEIS_LOGGER_LINES": "900"}}})
-    after = uids(it)
-    assert {name.rsplit("-", 2)[0] for name in after.keys() - before.keys()} == {"deis-logger"}
-    assert {
-        name: uid for name, uid in after.items() if "deis-logger" not in name
-    }.items() <= before.items()
-    it.helm("rollback", "workflow", "--wait", "--timeout", "120s")
-    back = uids(it)
-    assert {name.rsplit("-", 2)[0] for name in back.keys() - after.keys()} == {"deis-logger"}
-    (logger,) = it.pods("deis-logger").values()
-    assert "DEIS_LOGGER_LINES" not in json.dumps(logger["spec"])
-    assert secrets(it) == kept
-
-
 def test_a_value_that_is_wrong_is_refused_with_its_name(it: Installation) -> None:
     before = uids(it)
-    with pytest.raises(Exception, match="registrationMode"):
+    with pytest.raises(ClusterError, match="registrationMode"):
         it.apply(values={"registrationMode": "everybody"})
     assert uids(it) == before
 
@@ -204,36 +123,3 @@ def ready(it: Installation, name: str) -> bool:
         return False
     conditions = pod["status"].get("conditions", [])
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
-def test_what_stays_when_it_is_removed_and_is_found_again(platform: ClusterPlatform) -> None:
-    it = platform.installation
-    kept = secrets(it)
-    assert claims(it) == {"data-deis-nats-0", "data-deis-database-0", "deis-objects"}
-    try:
-        it.uninstall()
-        until(lambda: it.pods().keys() <= {"deis-test"}, "no pod but that of `helm test`", 120)
-        gone = {kind: it.get(kind)["items"] for kind in GONE}
-        assert gone == {kind: [] for kind in GONE}
-        assert "deis" not in it.node.kube("get", "clusterroles,clusterrolebindings", "-o", "name")
-        until(lambda: "deis-builds" not in namespaces(it), "no namespace for builds", 120)
-        assert secrets(it) == kept
-        assert claims(it) == {"data-deis-nats-0", "data-deis-database-0", "deis-objects"}
-    finally:
-        it.apply()
-    assert secrets(it) == kept
-    assert it.address() == platform.address
-    until(lambda: status(platform.address, "/v2/apps/", platform.host("deis")) == 401, "an answer")
-
-
-GONE = ("services", "deployments", "statefulsets", "daemonsets", "networkpolicies")
-
-
-def claims(it: Installation) -> set[str]:
-    """Names of the volumes' claims."""
-    return {one["metadata"]["name"] for one in it.get("pvc")["items"]}
-
-
-def namespaces(it: Installation) -> str:
-    """All of them, a line each."""
-    return it.node.kube("get", "namespaces", "-o", "name")

@@ -1,5 +1,6 @@
-"""NATS, PostgreSQL and the object store of somebody else, with values alone."""
+"""NATS, PostgreSQL and the object store of somebody else, with the values of the page alone."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import pytest
 from deis_bus.users import SERVICES
 from deis_services.platform_cli import certificate
 from integration.cluster.node import Node
-from integration.kubernetes.installed import NAMESPACE
+from integration.kubernetes.installed import NAMESPACE, merged
+from integration.kubernetes.looking import status
 from integration.kubernetes.platform import ClusterPlatform
 from integration.kubernetes.pods import apply, wait_ready
-from integration.kubernetes.test_chart import status
+from integration.kubernetes.reader import values_of
 from integration.kubernetes.waiting import until
 
 pytestmark = [pytest.mark.full, pytest.mark.kubernetes, pytest.mark.timeout(1200)]
@@ -25,14 +27,16 @@ PORTS = {"nats": 4222, "database": 5432, "objects": 8333}
 
 
 def secrets(folder: Path, namespace: str) -> list[dict[str, Any]]:
-    """What both sides know: certificate, passwords, keys."""
+    """What both sides know, under the page's names: certificate, passwords, keys."""
     certificate.ensure(folder / "tls.crt", folder / "tls.key", f"{namespace}.svc")
     crt, key = (folder / "tls.crt").read_text(), (folder / "tls.key").read_text()
     data = {
-        "outside-tls": {"tls.crt": crt, "tls.key": key, "ca.crt": crt},
-        "outside-users": {name: f"{name}-word" for name in SERVICES},
-        "outside-database": {"password": "it's a word"},
-        "outside-objects": {"access-key": "outside", "secret-key": "outside-word"},
+        "outside-tls": {"tls.crt": crt, "tls.key": key},
+        "deis-outside-nats": {name: f"{name}-word" for name in SERVICES},
+        "deis-outside-nats-ca": {"ca.crt": crt},
+        "deis-outside-database": {"password": "it's a word"},
+        "deis-outside-database-ca": {"ca.crt": crt},
+        "deis-s3": {"access-key": "outside", "secret-key": "outside-word"},
     }
     return [
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
@@ -92,8 +96,8 @@ def start(node: Node, namespace: str, images: dict[str, str], folder: Path) -> N
     serve = ["serve", "s3", "/data", "--addr=0.0.0.0:8333", "--cache-dir=/tmp", "--config="]
     tls, users, word = (
         {"outside-tls": "/tls"},
-        {"outside-users": "/users"},
-        {"outside-database": "/word"},
+        {"deis-outside-nats": "/users"},
+        {"deis-outside-database": "/word"},
     )
     apply(
         node,
@@ -108,31 +112,17 @@ def start(node: Node, namespace: str, images: dict[str, str], folder: Path) -> N
 
 
 def outside(namespace: str) -> dict[str, Any]:
-    """The values that a chart is given for them."""
-    return {
-        "global": {
-            "storage": "s3",
-            "databaseLocation": "off-cluster",
-            "natsLocation": "off-cluster",
-        },
-        "nats": {
-            "url": f"tls://nats.{namespace}.svc:4222",
-            "existingSecret": "outside-users",
-            "caSecret": "outside-tls",
-        },
-        "database": {
-            "url": f"postgresql://deis@database.{namespace}.svc:5432/deis",
-            "existingSecret": "outside-database",
-            "caSecret": "outside-tls",
-        },
-        "objects": {
-            "s3": {
-                "url": "s3://outside/prefix",
-                "endpoint": f"http://objects.{namespace}.svc:8333",
-                "existingSecret": "outside-objects",
-            }
-        },
+    """The values that the page gives for them, all three together."""
+    names = {
+        "https://s3.example.com": f"http://objects.{namespace}.svc:8333",
+        "db.example.com": f"database.{namespace}.svc",
+        "nats.example.com": f"nats.{namespace}.svc",
     }
+    page = "kubernetes-install.md"
+    first = values_of(page, "values.yaml", names)
+    ours = {name: first[name] for name in ("global", "objects")}
+    others = (values_of(page, f"outside-{name}.yaml", names) for name in ("database", "nats"))
+    return functools.reduce(merged, others, ours)
 
 
 def test_servers_of_somebody_else_with_values_alone(
