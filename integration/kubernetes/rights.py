@@ -1,7 +1,8 @@
 """What each service account of the chart may do, and nothing else (docs/kubernetes-security.md)."""
 
 READ = ("get", "list", "watch")
-WRITE = (*READ, "create", "patch", "delete")
+KEEP = (*READ, "create", "patch")
+WRITE = (*KEEP, "delete")
 ANYWHERE = ""
 
 Grant = tuple[str, str, tuple[str, ...], tuple[str, ...]]
@@ -12,26 +13,25 @@ RIGHTS: dict[str, tuple[Grant, ...]] = {
     "default": (),
     "deis-controller": (
         (ANYWHERE, "namespaces", (), WRITE),
-        (ANYWHERE, "services", (), WRITE),
+        (ANYWHERE, "services", (), KEEP),
         (ANYWHERE, "secrets", (), WRITE),
         (ANYWHERE, "resourcequotas", (), WRITE),
         (ANYWHERE, "pods", (), WRITE),
         (ANYWHERE, "pods/log", (), ("get",)),
         (ANYWHERE, "pods/attach", (), ("get", "create")),
         (ANYWHERE, "nodes", (), READ),
-        (ANYWHERE, "events", (), READ),
+        (ANYWHERE, "events", (), ("list",)),
         (ANYWHERE, "deployments.apps", (), WRITE),
-        (ANYWHERE, "replicasets.apps", (), READ),
-        (ANYWHERE, "horizontalpodautoscalers.autoscaling", (), WRITE),
+        (ANYWHERE, "replicasets.apps", (), ("list",)),
         (ANYWHERE, "poddisruptionbudgets.policy", (), WRITE),
-        (ANYWHERE, "networkpolicies.networking.k8s.io", (), WRITE),
+        (ANYWHERE, "networkpolicies.networking.k8s.io", (), KEEP),
         ("default", "endpointslices.discovery.k8s.io", (), READ),
     ),
     "deis-builder": (
         ("deis-builds", "pods", (), WRITE),
         ("deis-builds", "secrets", (), WRITE),
         ("deis-builds", "pods/log", (), ("get",)),
-        ("deis-builds", "events", (), READ),
+        ("deis-builds", "events", (), ("list",)),
     ),
     "deis-router": (
         (ANYWHERE, "services", (), READ),
