@@ -30,6 +30,7 @@ NAMESPACE, POD = "deis-builds", "slugbuild-blog-c0ffee-1"
 TIME = b"2026-11-27T00:00:00.123456789Z "
 ABROAD = b"2026-11-27T02:00:00.123456789+02:00 "
 FAULT = b"rpc error: code = Unknown desc = server is not initialized yet"
+ENDED = {"exitCode": 3, "finishedAt": "2026-11-27T00:00:01Z"}
 LOG = TIME + b"first\n" + ABROAD + b"\n" + TIME + TIME + b"third"
 
 
@@ -121,9 +122,7 @@ async def test_each_line_once_whatever_breaks(monkeypatch: pytest.MonkeyPatch, s
 
     begun, whole = TIME + b"first\n", TIME + b"first\n" + TIME + b"second\n"
     async with fake_server() as fake:
-        over = event(
-            "MODIFIED", pod(2, terminated={"exitCode": 3, "finishedAt": "2026-11-27T00:00:01Z"})
-        )
+        over = event("MODIFIED", pod(2, terminated=ENDED))
         fake.will(listing(pod(1, running={})), path="/pods")
         fake.will(lines(bookmark(1), then=until_ended), lines(over, then=fake.hang), path="/pods")
         fake.will(
@@ -137,6 +136,17 @@ async def test_each_line_once_whatever_breaks(monkeypatch: pytest.MonkeyPatch, s
             path="/log",
         )
         assert await played(fake, skip) == (b"first\nsecond\n"[skip:], 3)
+
+
+async def test_the_log_of_what_has_ended_is_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(build_output, "PAUSE_SECONDS", 0.01)
+    async with fake_server() as fake:
+        fake.will(listing(pod(1, terminated=ENDED)), path="/pods")
+        fake.will(refusal(404), read(TIME + b"first\n" + FAULT), path="/log")
+        fake.will(read(TIME + b"first\n" + TIME + b"second\n"), path="/log")
+        assert await played(fake) == (b"first\nsecond\n", 3)
 
 
 async def test_a_build_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
