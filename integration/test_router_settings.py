@@ -188,7 +188,7 @@ async def test_unknown_hosts_may_go_to_a_fallback(rig: Rig) -> None:
     unknown = await rig.get("nobody.localhost")
     assert unknown[0] == 404
     # What answers on port 80 there, if anything does, is seen on a cluster only
-    # (integration/kubernetes/test_router.py): here, that our own page is not.
+    # (integration/kubernetes/test_router_settings.py): here, that our own page is not.
     await tune(rig, defaultServiceEnabled="true", defaultServiceIP="127.0.0.1")
     assert await rig.get("nobody.localhost") != unknown
     assert (await rig.get("nobody.localhost", "/healthz"))[0] == 200
