@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,8 @@ from integration.cluster.node import Node
 from integration.kubernetes.installed import NAMESPACE
 from integration.kubernetes.platform import ClusterPlatform
 from integration.kubernetes.pods import apply, output, pod
+from integration.kubernetes.sample import destroyed, registered
+from integration.sample_app import SERVER, repository
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.own_node, pytest.mark.timeout(1200)]
 
@@ -28,6 +31,21 @@ for word in sys.argv[1:]:
     except OSError:
         pass
 """
+LOOKS = """
+import glob, json, os, subprocess, sys
+
+ENVIRONS = [open(name).read() for name in glob.glob("/proc/[0-9]*/environ")]
+EDITION = json.dumps({
+    "reached": subprocess.check_output(
+        [sys.executable, "tries.py", *os.environ["TARGETS"].split()], text=True).split(),
+    "processes": len(ENVIRONS),
+    "names": sorted({word.partition("=")[0] for text in ENVIRONS for word in text.split(chr(0))}),
+    "credentials": glob.glob("/var/run/secrets/**/*", recursive=True),
+    "may write": [path for path in ("/", "/etc", "/runner", "/opt/deis") if os.access(path, os.W_OK)],
+    "user": os.getuid(),
+})
+"""
+"""An application that looks for all that is not its own, before it serves what it found."""
 METADATA = "169.254.169.254"
 SERVICES = {
     "router": "deis-router.deis.svc.cluster.local:80",
@@ -107,6 +125,34 @@ def test_an_application_reaches_router_and_artifacts_and_nothing_else_of_the_pla
     ours = {name: word for name, word in targets.items() if name in (*SERVICES, "health")}
     found = reached(platform.node, namespace, ours)
     assert found - {"kubernetes"} == {"router", "git", "artifacts"}
+
+
+async def test_a_deployed_application_finds_no_credentials_and_no_way_to_the_cluster(
+    platform: ClusterPlatform, targets: dict[str, str], tmp_path: Path
+) -> None:
+    """As web process and as one-off run: API server, node and metadata are closed to both."""
+    person, app = await registered(platform, tmp_path / "home", "snoop"), "snoops"
+    files = {"Procfile": "web: exec python3 server.py\n", "tries.py": TRY}
+    look = {"server.py": LOOKS + SERVER, "look.py": LOOKS + "print(EDITION)\n"}
+    await repository(person, files | look, app)
+    try:
+        await person.types("deis", "config:set", f"TARGETS={' '.join(targets.values())}")
+        await person.types("git", "push", "deis", "main", says=f"{app}:v3 deployed")
+        status, page = await person.sees(platform.host(app), 80)
+        assert status == 200
+        ran = await person.types("deis", "run", "python3", "look.py")
+    finally:
+        await destroyed(person, app)
+    for text in (page, next(line for line in ran.output.splitlines() if line.startswith("{"))):
+        found = json.loads(text)
+        names = {name for name, word in targets.items() if word in found["reached"]}
+        assert names == {"router", "git", "artifacts"}
+        assert found["processes"] > 0
+        assert "TARGETS" in found["names"]
+        assert [name for name in found["names"] if "TOKEN" in name or "PASSWORD" in name] == []
+        assert found["credentials"] == []
+        assert found["may write"] == []
+        assert found["user"] == 2000
 
 
 def test_a_stranger_reaches_the_router_only(
