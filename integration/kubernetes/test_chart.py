@@ -62,7 +62,6 @@ def test_an_upgrade_that_changes_nothing_starts_nothing_again(it: Installation) 
     before = uids(it), secrets(it)
     assert "deis-platform-key" in before[1]
     it.apply()
-    it.apply()
     assert (uids(it), secrets(it)) == before
 
 
