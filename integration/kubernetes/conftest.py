@@ -53,11 +53,13 @@ def stack_image(node: Node) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests with nodes of their own come first; where there is a cluster already, not at all.
+    Who takes the platform down comes last.
 
     On the cluster of $KUBECONFIG those are left out too that need the machine of our node.
     """
     own = [item for item in items if item.get_closest_marker("node_life")]
-    rest = [item for item in items if item not in own]
+    last = [item for item in items if item.get_closest_marker("takes_down")]
+    rest = [item for item in items if item not in own and item not in last] + last
     given = bool(os.environ.get("KUBECONFIG"))
     left_out = {"needs that there is no cluster yet": own if given or is_up(node_layout()) else []}
     if given:

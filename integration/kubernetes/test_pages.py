@@ -1,8 +1,8 @@
 """The pages on Kubernetes, walked through as their reader does: every command, in order.
 
 What they say is looked at on the way: what an upgrade touches, what stays after a removal, what is
-forbidden. The walk begins with the removal of the platform that the other tests use, and ends with
-one that they can go on with.
+forbidden. The walk begins with the removal of the platform that the other tests use, so it comes
+after them.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,12 @@ from integration.sample_app import edition, repository
 from integration.servers import until as soon
 from integration.traffic import traffic
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.server, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.kubernetes,
+    pytest.mark.server,
+    pytest.mark.takes_down,
+    pytest.mark.timeout(900),
+]
 
 HOME, SECURITY = "kubernetes.md", "kubernetes-security.md"
 INSTALL, UPGRADE, UNINSTALL = (
@@ -50,10 +54,7 @@ async def test_the_pages_from_one_removal_to_the_next(
     said: list[str] = []
     person = platform.person(tmp_path / "reader", echo=said.append)
     try:
-        with (
-            put_back(platform),
-            bucket_server(tmp_path / "bucket", platform.node.host_address) as endpoint,
-        ):
+        with bucket_server(tmp_path / "bucket", platform.node.host_address) as endpoint:
             prefix = platform.installation.values["images"]["prefix"]
             names = {"https://s3.example.com": endpoint, "registry.example.com/deis": prefix}
             reader = Reader(person, platform.node, names)
@@ -65,20 +66,6 @@ async def test_the_pages_from_one_removal_to_the_next(
             await removal_and_return(platform, reader, tmp_path / "bucket")
     except BaseException:
         print("\n".join(said), platform.log(), sep="\n")
-        raise
-
-
-@contextlib.contextmanager
-def put_back(platform: ClusterPlatform) -> Iterator[None]:
-    """After a fault the platform of the other tests is made anew."""
-    it = platform.installation
-    try:
-        yield
-    except BaseException:
-        it.node.kube("delete", "namespace", "--selector", f"deis.io/platform={NAMESPACE}")
-        clear(it)
-        make_volumes(it.node)
-        it.apply()
         raise
 
 
