@@ -12,6 +12,11 @@ WORKERS ?= 3
 # One more than the cores: tests wait for servers more than they compute.
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q
 QUICK := -m "not soak and not kubernetes"
+# On our own node: those that start and end nodes; then, on one node, those of the installed platform
+# beside all others. 5: there is a cluster, so none of them is run, and the reason is told.
+LIVES = $(PYTEST) -m "kubernetes and node_life" integration/kubernetes || [ $$? -eq 5 ]
+DURING = $(HERE) $(PYTHON_IN_VENV) -m integration.cluster during --
+PAIR = $(if $(KUBECONFIG),,-n 2 --dist loadgroup)
 SERVICES := gateway controller builder runtime router logger manager
 
 .PHONY: help setup fmt lint unit integration test test-kubernetes test-kubernetes-full soak-kubernetes cluster-up cluster-down soak bench bench-kubernetes fuzz cover asyncapi settings images demo \
@@ -52,11 +57,13 @@ test: setup tools ## all of them: what the README and CI call
 
 test-kubernetes: setup tools ## tests on a real node, or on the cluster of $KUBECONFIG (root)
 	@$(HERE) $(PYTHON_IN_VENV) -m integration.cluster prepare
-	@$(PYTEST) -m "kubernetes and not soak and not full" integration/kubernetes
+	@$(LIVES)
+	@$(DURING) $(PYTEST) $(PAIR) -m "kubernetes and not node_life and not soak and not full" integration/kubernetes
 
 test-kubernetes-full: setup tools ## all of them, those that take long too
 	@$(HERE) $(PYTHON_IN_VENV) -m integration.cluster prepare
-	@$(PYTEST) -m "kubernetes and not soak" integration/kubernetes
+	@$(LIVES)
+	@$(DURING) $(PYTEST) $(PAIR) -m "kubernetes and not node_life and not soak" integration/kubernetes
 
 soak-kubernetes: setup tools ## rounds without a failed request on the cluster (DEIS_SOAK_ROUNDS, 20)
 	@$(HERE) $(PYTHON_IN_VENV) -m integration.cluster prepare

@@ -1,11 +1,14 @@
-"""`python -m integration.cluster up|down|status|prepare`.
+"""`python -m integration.cluster up|down|status|prepare|during -- COMMAND`.
 
 `prepare` fetches and builds what a node is made of (minutes, the first time), so that a later
-`up` takes seconds. `watch` and `attend` are the node's own processes.
+`up` takes seconds. `during` runs a command while a node is up: the one that is there, or one for
+as long as it takes. `watch` and `attend` are the node's own processes.
 """
 
 import argparse
 import asyncio
+import os
+import subprocess
 import sys
 import time
 
@@ -20,8 +23,11 @@ _HOUR = 3600.0
 def main() -> int:
     """Do what is asked; 1 on a fault, and for `status` when there is no node."""
     parser = argparse.ArgumentParser(prog="python -m integration.cluster", description=__doc__)
-    parser.add_argument("verb", choices=("up", "down", "status", "prepare", "watch", "attend"))
+    parser.add_argument(
+        "verb", choices=("up", "down", "status", "prepare", "watch", "attend", "during")
+    )
     parser.add_argument("--owner", type=int, help="the node ends when this process does")
+    parser.add_argument("command", nargs="*", help="for `during`, behind --")
     parser.add_argument("--hours", type=float, help="how long the node may stay up")
     asked = parser.parse_args()
     try:
@@ -30,6 +36,8 @@ def main() -> int:
         elif asked.verb == "prepare":
             node.prepare()
             return 0
+        elif asked.verb == "during":
+            return _during(asked.command)
         elif asked.verb == "watch":
             watchdog.watch(node_layout())
             return 0
@@ -42,6 +50,12 @@ def main() -> int:
     except ClusterError as fault:
         print(f"cluster: {fault}", file=sys.stderr)
         return 1
+
+
+def _during(command: list[str]) -> int:
+    with node.running_node():
+        env = os.environ | {"PYTHONSAFEPATH": "1"}
+        return subprocess.run(command, env=env, check=False).returncode
 
 
 def _status() -> int:

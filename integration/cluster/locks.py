@@ -9,11 +9,12 @@ from integration.cluster.layout import cache
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of this file; the kernel frees it when the process ends."""
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of this file, alone or with others who share it; the kernel frees it when the
+    process ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 

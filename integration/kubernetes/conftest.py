@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from integration.cluster.errors import ClusterError
-from integration.cluster.layout import node_layout
+from integration.cluster.layout import cache, node_layout
+from integration.cluster.locks import locked
 from integration.cluster.node import Node, is_up, running_node
 from integration.kubernetes.installed import check_free, images
 from integration.kubernetes.platform import ClusterPlatform, cluster_platform
@@ -50,6 +51,34 @@ def stack_image(node: Node) -> str:
     return f"{prefix}/stack:{tag}"
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Of tests that run beside each other, one that disturbs the node has it for itself.
+
+    Outside the test, so that waiting is none of its time.
+    """
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        with locked(cache() / "tests.lock", shared=not item.get_closest_marker("disturbs")):
+            return (yield)
+    return (yield)
+
+
+class _Groups:
+    """Tests that use the installed platform are one worker's, all others another's."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Before xdist reads the groups."""
+        for item in items:
+            name = "platform" if "platform" in getattr(item, "fixturenames", ()) else "node"
+            item.add_marker(pytest.mark.xdist_group(name))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A second hook of one name wants a plugin of its own."""
+    config.pluginmanager.register(_Groups())
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests with nodes of their own come first; where there is a cluster already, not at all.
@@ -67,11 +96,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item for item in rest if item.get_closest_marker("own_node")
         ]
     chosen = [item for item in own + rest if not any(item in some for some in left_out.values())]
-    terminal = config.get_terminal_writer()  # what is printed here is not shown
     for why, some in left_out.items():
         config.hook.pytest_deselected(items=some)
-        for item in some:
-            terminal.line(f"not run, {why}: {item.name}")
+        for item in some:  # by the terminal: what is printed here is not shown
+            config.get_terminal_writer().line(f"not run, {why}: {item.name}")
     items[:] = chosen
 
 

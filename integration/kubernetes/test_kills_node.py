@@ -21,6 +21,7 @@ from integration.servers import until
 pytestmark = [
     pytest.mark.kubernetes,
     pytest.mark.own_node,
+    pytest.mark.disturbs,
     pytest.mark.server,
     pytest.mark.timeout(600),
 ]

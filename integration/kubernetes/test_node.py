@@ -133,6 +133,7 @@ def test_an_image_of_the_registry(node: Node, namespace: str) -> None:
     assert any(f'Successfully pulled image "{image}"' in one["message"] for one in pulled)
 
 
+@pytest.mark.disturbs
 def test_pods_outlive_kubelet_and_containerd(node: Node, namespace: str) -> None:
     apply(node, namespace, server(node, "web"))
     wait_ready(node, namespace, "web")
@@ -150,6 +151,7 @@ def test_pods_outlive_kubelet_and_containerd(node: Node, namespace: str) -> None
     assert after["containerStatuses"][0]["restartCount"] == 0
 
 
+@pytest.mark.disturbs
 def test_the_api_server_killed_and_started_again(node: Node, namespace: str) -> None:
     programs = node.programs()
     programs.end("kube-apiserver")

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 import pytest
 
+from deis_bus import subjects
 from deis_bus.clock import new_id
 from deis_bus.contracts.runtime import AppRef, AppSpec, Artifact, Process, RunTask
 from deis_bus.errors import Refused
@@ -81,14 +82,6 @@ class Rig:
 
     async def until(self, true: Callable[[], bool], what: str) -> None:
         await until(lambda: asyncio.to_thread(true), what, SECONDS)
-
-    def ended(self) -> list[int]:
-        """The exit codes that were reported."""
-        found = []
-        for report in self.cluster.reports._waiting:
-            with contextlib.suppress(msgspec.ValidationError):
-                found.append(msgspec.json.decode(report[2], type=RunEnded).exit_code)
-        return found
 
 
 async def heard_of(stream: ByteStream) -> Heard:
@@ -204,10 +197,13 @@ async def test_who_cancels_or_kills_ends_the_command(rig: Rig, how: str) -> None
 
 
 async def test_a_command_over_its_time_is_ended_and_says_so(rig: Rig) -> None:
-    heard = await rig.run("echo ready; sleep 300", time_limit_seconds=6.0)
-    assert (heard.code, heard.reason) == (None, "Timed out (0.1 mins) while running")
+    async with rig.client.subscribe(subjects.report(rig.app.app, RunEnded.TYPE)) as reports:
+        heard = await rig.run("echo ready; sleep 300", time_limit_seconds=6.0)
+        assert (heard.code, heard.reason) == (None, "Timed out (0.1 mins) while running")
+        async with asyncio.timeout(SECONDS):
+            report = await anext(aiter(reports))
+    assert msgspec.json.decode(report.data, type=RunEnded).exit_code == 1
     await rig.idle()
-    await until(lambda: 1 in rig.ended(), "the report")
 
 
 async def test_a_command_without_an_image_says_so(rig: Rig) -> None:

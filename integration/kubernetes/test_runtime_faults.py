@@ -273,6 +273,7 @@ async def test_what_guards_an_app_comes_back_and_what_is_an_operators_stays(
         assert len((await rig.settled(1)).instances) == 2
 
 
+@pytest.mark.disturbs
 async def test_policies_follow_where_the_api_server_is(rig: Rig) -> None:
     def denied() -> list[str]:
         spec = rig.node.get("-n", app, "networkpolicy", names.POLICY)["spec"]

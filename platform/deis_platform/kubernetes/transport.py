@@ -39,6 +39,9 @@ MAX_REFUSAL = 64 * 1024
 MAX_FRAME = 8 * 1024 * 1024
 STREAM_BUFFER = 64 * 1024
 """Bytes read ahead of who reads a stream slowly, per stream (aiohttp holds up to twice that)."""
+STARTING_SECONDS = 15.0
+"""So long after the last connection that was lost a refused right is not believed: an API server
+that starts may say that it is ready, or not let us ask, before it knows our rights."""
 MIN_PAUSE = 0.1
 CHANNELS = "v5.channel.k8s.io"
 JSON = "application/json"
@@ -57,6 +60,8 @@ class Transport:
         self._calls = calls
         self._streams = streams
         self._way = way
+        self._lost_at = float("-inf")
+        """When a connection was lost or not had, by the loop's clock."""
         self._where: dict[str, Any] = {"ssl": way.tls or True, "server_hostname": way.hostname}
 
     async def call(
@@ -77,7 +82,7 @@ class Transport:
             async with await self._opened(self._calls, method, path, sent) as answer:
                 return await _whole(answer, MAX_BODY)
 
-        with _lost("the API server is away"):
+        with self._noted():
             async with asyncio.timeout(CALL_SECONDS) as limit:
                 return await _patiently(lambda: self._as_us(ask), limit, method)
 
@@ -96,7 +101,7 @@ class Transport:
             sent = {"params": params, "headers": {"Accept": accept} | who, "timeout": limits}
             return await self._opened(self._streams, "GET", path, sent)
 
-        with _lost("the API server is away"):
+        with self._noted():
             async with asyncio.timeout(OPEN_SECONDS):
                 answer = await self._as_us(ask)
         async with answer:
@@ -111,7 +116,7 @@ class Transport:
 
     async def socket(self, path: str, params: Mapping[str, str]) -> aiohttp.ClientWebSocketResponse:
         """A web socket of CHANNELS; the caller closes it. Raises Refused or Transient."""
-        with _lost("the API server is away"):
+        with self._noted():
             async with asyncio.timeout(OPEN_SECONDS):
                 return await self._as_us(lambda who: self._upgraded(path, params, who))
 
@@ -140,15 +145,28 @@ class Transport:
 
     async def _as_us(self, ask: Callable[[Headers], Awaitable[R]]) -> R:
         """Asked with our token; once more where a right was refused, for an API server that has
-        just started knows nobody's rights yet. Raises Transient as long as it is not ready."""
+        just started knows nobody's rights yet. Raises Transient as long as it is not ready, or was
+        away a moment ago."""
         try:
             return await self._named(ask)
         except Forbidden as fault:
             if fault.kind != "forbidden":
                 raise
-            if not await self._named(self._ready):
+            if self._was_away() or not await self._named(self._ready):
                 raise Transient(f"the API server is starting: {fault.detail}") from None
         return await self._named(ask)
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Lost connections become Transient, and are remembered."""
+        try:
+            yield
+        except _LOST as fault:
+            self._lost_at = asyncio.get_running_loop().time()
+            raise Transient(f"the API server is away: {_name(fault)}") from None
+
+    def _was_away(self) -> bool:
+        return asyncio.get_running_loop().time() - self._lost_at < STARTING_SECONDS
 
     async def _ready(self, who: Headers) -> bool:
         """Whether it says so; who may not ask that is told what is true."""
@@ -255,15 +273,6 @@ async def _patiently(
         await asyncio.sleep(pause)
 
 
-@contextlib.contextmanager
-def _lost(what: str) -> Iterator[None]:
-    """Faults of connections and time limits become Transient; the text holds no header."""
-    try:
-        yield
-    except _LOST as fault:
-        raise Transient(f"{what}: {_name(fault)}") from None
-
-
 def _name(fault: BaseException) -> str:
     if isinstance(fault, TimeoutError):
         return "no answer in time"
@@ -273,9 +282,11 @@ def _name(fault: BaseException) -> str:
 
 
 async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    with _lost("the API server went away"):
+    try:
         async for chunk in answer.content.iter_any():
             yield chunk
+    except _LOST as fault:
+        raise Transient(f"the API server went away: {_name(fault)}") from None
 
 
 async def _whole(answer: aiohttp.ClientResponse, limit: int) -> bytes:

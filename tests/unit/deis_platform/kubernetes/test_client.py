@@ -329,6 +329,11 @@ async def test_who_has_just_started_knows_nobodys_rights_yet(fake: Fake, api: Ku
     fake.will(*[refusal(403)] * 2)
     with pytest.raises(Forbidden):
         await api.get(MAP, "a", "blog", view=dict)
+    fake.will(cut, cut, refusal(403, message="may not"))  # away just now, to both attempts
+    with pytest.raises(Transient, match="is away"):
+        await api.get(MAP, "a", "blog", view=dict)
+    with pytest.raises(Transient, match=r"is starting: .*may not"):
+        await api.get(MAP, "a", "blog", view=dict)
     fake.ready = 500  # a quota is no matter of rights
     fake.will(refusal(403, message="exceeded quota: q"))
     with pytest.raises(Forbidden):
