@@ -16,7 +16,7 @@ QUICK := -m "not soak and not kubernetes"
 # beside all others. 5: there is a cluster, so none of them is run, and the reason is told.
 LIVES = $(PYTEST) -m "kubernetes and node_life" integration/kubernetes || [ $$? -eq 5 ]
 DURING = $(HERE) $(PYTHON_IN_VENV) -m integration.cluster during --
-PAIR = $(if $(KUBECONFIG),,-n 2 --dist loadgroup)
+PAIR = $(if $(KUBECONFIG),,-n 2)
 SERVICES := gateway controller builder runtime router logger manager
 
 .PHONY: help setup fmt lint unit integration test test-kubernetes test-kubernetes-full soak-kubernetes cluster-up cluster-down soak bench bench-kubernetes fuzz cover asyncapi settings images demo \

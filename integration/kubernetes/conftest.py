@@ -5,14 +5,16 @@ import dataclasses
 import os
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from integration.cluster.errors import ClusterError
 from integration.cluster.layout import cache, node_layout
 from integration.cluster.locks import locked
 from integration.cluster.node import Node, is_up, running_node
-from integration.kubernetes.installed import check_free, images
+from integration.kubernetes.installed import HOUSE, check_free, images
 from integration.kubernetes.platform import ClusterPlatform, cluster_platform
 
 
@@ -63,20 +65,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     return (yield)
 
 
-class _Groups:
-    """Tests that use the installed platform are one worker's, all others another's."""
+class _TwoGroups(LoadScopeScheduling):  # type: ignore[misc]
+    """Modules that use the installed platform are one worker's, all others another's."""
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Before xdist reads the groups."""
-        for item in items:
-            name = "platform" if "platform" in getattr(item, "fixturenames", ()) else "node"
-            item.add_marker(pytest.mark.xdist_group(name))
+    def _split_scope(self, nodeid: str) -> str:
+        text = (HOUSE / nodeid.partition("::")[0]).read_text()
+        return "platform" if ClusterPlatform.__name__ in text else "node"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """A second hook of one name wants a plugin of its own."""
-    config.pluginmanager.register(_Groups())
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """For `-n 2`. Not by marks: xdist cannot read groups off the ids of this pytest."""
+    return _TwoGroups(config, log)
 
 
 @pytest.hookimpl(trylast=True)
