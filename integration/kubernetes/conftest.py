@@ -16,6 +16,7 @@ from integration.cluster.locks import locked
 from integration.cluster.node import Node, is_up, running_node
 from integration.kubernetes.installed import HOUSE, check_free, images
 from integration.kubernetes.platform import ClusterPlatform, cluster_platform
+from integration.kubernetes.victims import steady
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +45,13 @@ def namespace(node: Node) -> Iterator[str]:
     node.kube("create", "namespace", name)
     yield name
     node.kube("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def steadied(node: Node) -> Iterator[None]:
+    """For a test that disturbs the node: the next one finds the platform as it was."""
+    yield
+    steady(node)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.kubernetes,
     pytest.mark.own_node,
     pytest.mark.disturbs,
+    pytest.mark.usefixtures("steadied"),
     pytest.mark.server,
     pytest.mark.timeout(600),
 ]

@@ -134,6 +134,7 @@ def test_an_image_of_the_registry(node: Node, namespace: str) -> None:
 
 
 @pytest.mark.disturbs
+@pytest.mark.usefixtures("steadied")
 def test_pods_outlive_kubelet_and_containerd(node: Node, namespace: str) -> None:
     apply(node, namespace, server(node, "web"))
     wait_ready(node, namespace, "web")
@@ -152,6 +153,7 @@ def test_pods_outlive_kubelet_and_containerd(node: Node, namespace: str) -> None
 
 
 @pytest.mark.disturbs
+@pytest.mark.usefixtures("steadied")
 def test_the_api_server_killed_and_started_again(node: Node, namespace: str) -> None:
     programs = node.programs()
     programs.end("kube-apiserver")

@@ -274,6 +274,7 @@ async def test_what_guards_an_app_comes_back_and_what_is_an_operators_stays(
 
 
 @pytest.mark.disturbs
+@pytest.mark.usefixtures("steadied")
 async def test_policies_follow_where_the_api_server_is(rig: Rig) -> None:
     def denied() -> list[str]:
         spec = rig.node.get("-n", app, "networkpolicy", names.POLICY)["spec"]

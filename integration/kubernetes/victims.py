@@ -5,6 +5,7 @@ import json
 from integration.cluster.node import Node
 from integration.kubernetes.installed import NAMESPACE
 from integration.kubernetes.platform import ClusterPlatform
+from integration.kubernetes.waiting import until as wait
 from integration.servers import until
 
 POD_VICTIMS = (
@@ -19,6 +20,8 @@ POD_VICTIMS = (
 )
 BUILD_POD = "build pod"
 BUILDS = "deis-builds"
+IN_A_ROW = 25
+"""Asked so often, some seconds go by: longer than a readiness check's period."""
 
 
 async def kill(platform: ClusterPlatform, name: str) -> None:
@@ -35,6 +38,19 @@ async def kill(platform: ClusterPlatform, name: str) -> None:
 async def all_ready(platform: ClusterPlatform) -> None:
     """Wait until every component is ready again."""
     await until(lambda: ready(platform.node), "every component is ready again", 120)
+
+
+def steady(node: Node) -> None:
+    """Wait until the platform, where there is one, is ready and stays so: a kubelet that has just
+    started takes pods for not ready until it has asked them again. Raises AssertionError."""
+    in_a_row = 0
+
+    def stays() -> bool:
+        nonlocal in_a_row
+        in_a_row = in_a_row + 1 if node.tries("get", "--raw=/readyz") and ready(node) else 0
+        return in_a_row == IN_A_ROW
+
+    wait(stays, "the platform is ready and stays so", 120)
 
 
 def ready(node: Node) -> bool:
