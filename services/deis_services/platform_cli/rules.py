@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from deis_bus.contracts.components import Finding
 from deis_services.platform_cli import cluster_rules
-from deis_services.platform_cli.cluster_rules import in_pod, pods, server_pods, upgrade
+from deis_services.platform_cli.cluster_rules import NEWER, in_pod, pods, server_pods, upgrade
 from deis_services.platform_cli.facts import Evidence
 
 ASKING = {"nats": "nats server check connection -s", "postgres": "pg_isready -d"}
@@ -124,7 +124,7 @@ def migrations(found: Evidence) -> Iterable[Finding]:
             component="controller",
             problem="database and program do not go together",
             evidence=found.schema,
-            command=upgrade(found) or "pip install --upgrade deis-workflow",
+            command=upgrade(found) or NEWER,
         )
     if found.pending:
         yield Finding(
