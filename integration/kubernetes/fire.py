@@ -93,9 +93,10 @@ class Fire:
 
     async def keeps_serving(self, pages: int) -> None:
         """So many requests, one after the other, and each gets the edition that must be served."""
-        for _ in range(pages):
+        for number in range(pages):
             page = await self.person.sees(self.platform.host(self.app), 80)
-            assert page == (200, f"edition {self.served}")
+            served = (200, f"edition {self.served}")
+            assert page == served, f"{self.app}, page {number}: {page} in place of {served}"
 
     async def _shows(self) -> bool:
         try:

@@ -5,6 +5,7 @@ reach, which the next `add` makes anew. `remove` goes the same way, and can be t
 """
 
 import argparse
+import functools
 import re
 import secrets
 import sys
@@ -24,7 +25,7 @@ from deis_platform.retry import delays, retry
 from deis_services.platform_cli import bus_users
 from deis_services.platform_cli.automations import Entries, Kept, Register
 from deis_services.platform_cli.commands import show
-from deis_services.platform_cli.reach import Reach, operator_bus
+from deis_services.platform_cli.reach import Reach, operator_bus, patiently
 from deis_services.platform_cli.registers import register
 from deis_services.platform_cli.screen import say
 from deis_services.platform_cli.tables import table
@@ -56,7 +57,7 @@ async def add(found: Reach, asked: argparse.Namespace) -> int:
 async def listed(found: Reach, asked: argparse.Namespace) -> int:
     """`automation list`."""
     async with operator_bus(found) as bus:
-        consumers = set(await bus.durables(EVENTS.name))
+        consumers = set(await patiently(lambda: bus.durables(EVENTS.name)))
     async with register(found) as kept_in:
         known = (await kept_in.read()).values()
     rows = [(kept.name, kept.app or "(every app)", _state(kept, consumers)) for kept in known]
@@ -71,7 +72,7 @@ async def rewind(found: Reach, asked: argparse.Namespace) -> int:
     async with register(found) as kept_in:
         kept = await _kept(found, kept_in, asked.name)
     async with operator_bus(found) as bus:
-        cursor = await automation.rewind(bus, kept.automation(), asked.since)
+        cursor = await patiently(lambda: automation.rewind(bus, kept.automation(), asked.since))
     say(f"{asked.name} begins again behind {cursor}.")
     return 0
 
@@ -89,7 +90,7 @@ async def remove(found: Reach, asked: argparse.Namespace) -> int:
 async def end(found: Reach, bus: Bus, kept_in: Register, gone: list[Kept]) -> None:
     """Remove consumers, then users: what is cut off here is kept still, and ended again."""
     for kept in gone:
-        await automation.remove(bus, kept.name)
+        await patiently(functools.partial(automation.remove, bus, kept.name))
 
     def strike(entries: Entries) -> None:
         for kept in gone:
@@ -125,8 +126,12 @@ async def _consumer(found: Reach, asked: argparse.Namespace) -> Automation:
     async with operator_bus(found) as bus:
         appuuid = await _identity(bus, asked.app) if asked.app else ""
         made = automation.automation_user(asked.name, asked.app, appuuid)
-        await automation.remove(bus, asked.name)  # of an `add` that was cut off
-        await automation.add(bus, made, asked.since or NOW)
+
+        async def anew() -> None:
+            await automation.remove(bus, asked.name)  # of an `add` that was cut off
+            await automation.add(bus, made, asked.since or NOW)
+
+        await patiently(anew)
     return made
 
 
@@ -155,7 +160,7 @@ def _state(kept: Kept, consumers: set[str]) -> str:
 
 async def _identity(bus: Bus, app: str) -> str:
     try:
-        return (await call(bus, APP_FIND, AppFind(app))).appuuid
+        return (await patiently(lambda: call(bus, APP_FIND, AppFind(app)))).appuuid
     except Refused as fault:
         raise ServerFailed(fault.detail) from fault
 

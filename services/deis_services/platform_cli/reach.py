@@ -1,24 +1,29 @@
 """How an operator's command reaches bus and database: the running platform's, or outside ones."""
 
+import functools
 import os
 import shlex
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from deis_bus.errors import Unavailable
+from deis_bus.errors import Transient, Unavailable
 from deis_bus.ports import Bus
 from deis_bus.streams import EVENTS
 from deis_bus.users import OPERATOR
 from deis_platform.buses import open_bus
 from deis_platform.embedded.errors import ServerFailed
 from deis_platform.groups import BusSettings, DatabaseSettings, ObjectsSettings
+from deis_platform.retry import delays, retry
 from deis_platform.settings import load
 from deis_services.platform_cli import folder
 from deis_services.platform_cli.options import Options, data_folder
+
+T = TypeVar("T")
+Faults = tuple[type[Exception], ...]
 
 ANSWER_SECONDS = 5.0
 """How long a command waits for a bus that does not answer."""
@@ -115,12 +120,22 @@ async def operator_bus(found: Reach) -> AsyncIterator[Bus]:
     """The bus as operator. Raises ServerFailed when it does not answer."""
     settings = found.bus()
     async with open_bus(settings, OPERATOR) as bus:
-        if not await bus.ready():
-            raise ServerFailed("NATS does not answer: `deis-platform doctor` may tell why")
-        try:
-            await bus.stream_bounds(EVENTS.name)
-        except Unavailable as fault:
-            raise ServerFailed(
-                f"NATS has no stream of events: the controller makes it ({fault})"
-            ) from fault
+        await patiently(functools.partial(_there, bus), faults=(ServerFailed,))
         yield bus
+
+
+async def patiently(call: Callable[[], Awaitable[T]], faults: Faults = (Transient,)) -> T:
+    """What `call` gives, which may run twice: NATS ends its connections where its users change."""
+    pauses = delays(0.05, ceiling=0.5)
+    return await retry(call, seconds=ANSWER_SECONDS, faults=faults, pauses=pauses)
+
+
+async def _there(bus: Bus) -> None:
+    if not await bus.ready():
+        raise ServerFailed("NATS does not answer: `deis-platform doctor` may tell why")
+    try:
+        await bus.stream_bounds(EVENTS.name)
+    except Unavailable as fault:
+        raise ServerFailed(
+            f"NATS has no stream of events: the controller makes it ({fault})"
+        ) from fault

@@ -121,10 +121,17 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
         _keep(self, "PodScheduled", "False")
 
 
+class SecretName(msgspec.Struct, frozen=True):
+    """A Secret of the pod's own namespace."""
+
+    name: str = ""
+
+
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """Where a pod may run."""
+    """Where a pod may run, and with which credentials its image is pulled."""
 
     node_selector: dict[str, str] = {}
+    image_pull_secrets: tuple[SecretName, ...] = ()
 
 
 class Pod(View, frozen=True, rename="camel"):

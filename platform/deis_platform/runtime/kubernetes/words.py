@@ -1,6 +1,7 @@
 """Why pods do not become ready, in words for the user (api.md 24.3, 32 C1, C10). Pure."""
 
 import datetime
+import re
 from collections.abc import Iterable, Mapping
 
 from deis_platform.runtime.kubernetes import views
@@ -25,6 +26,11 @@ BROKEN = (
 NOT_READ_YET = "failed to sync "
 """So begins what kubelet says of a Secret that it did not get to read within a second; it tries
 again (kubernetes/kubernetes#117972)."""
+DENIED = re.compile("401|403|unauthori[sz]ed|authorization|denied|forbidden", re.IGNORECASE)
+"""What a registry says to somebody without the right login."""
+LOGIN_SECONDS = 20.0
+"""How long such an answer may come of a pull without the pod's login: where kubelet did not get to
+read that Secret within a second it pulls without, and again after 10 seconds."""
 NO_PROGRAM = ("StartError", "ContainerCannotRun")
 """Ends of a container that never ran."""
 NO_MATCH = "node affinity/selector"
@@ -64,7 +70,7 @@ def of_pod(pod: views.Pod, now: datetime.datetime, *, ignore_scheduling: bool = 
     if not ignore_scheduling and (words := unschedulable(pod, now)):
         return words
     for status in pod.status.container_statuses:
-        if not status.ready and (words := _of_container(pod.metadata.name, status, now)):
+        if not status.ready and (words := _of_container(pod, status, now)):
             return words
     if pod.status.phase == "Failed":
         return f"{pod.metadata.name} failed: {pod.status.reason} {pod.status.message}".strip()
@@ -140,23 +146,32 @@ def explained(failure: str, pod: views.Pod | None, events: Iterable[views.Event]
     return f"{failure[:MAX_WORDS]}: {more}"[: 2 * MAX_WORDS]
 
 
-def _of_container(pod: str, status: views.ContainerStatus, now: datetime.datetime) -> str:
-    waiting = status.state.waiting
+def _of_container(pod: views.Pod, status: views.ContainerStatus, now: datetime.datetime) -> str:
+    name, waiting = pod.metadata.name, status.state.waiting
     end = status.state.terminated or status.last_state.terminated
-    if waiting is not None and waiting.reason in IMAGE:
-        return f"{pod} has no image: {waiting.reason}: {waiting.message}"
-    if waiting is not None and waiting.reason in BROKEN:
-        if waiting.message.startswith(NOT_READ_YET):
+    if waiting is not None and waiting.reason in IMAGE + BROKEN:
+        if _passes(pod, waiting, now):
             return ""
-        return f"{pod} cannot start: {waiting.reason}: {waiting.message}"
+        lacks = "has no image" if waiting.reason in IMAGE else "cannot start"
+        return f"{name} {lacks}: {waiting.reason}: {waiting.message}"
     crashing = waiting is not None and waiting.reason == "CrashLoopBackOff"
     often = status.restart_count >= CRASHES and end is not None and not _long_ago(end, now)
     if end is not None and (crashing or often):
         times = f"{status.restart_count + (status.state.terminated is not None)} times"
-        return f"{ended(pod, end)}, {times} in a row"
+        return f"{ended(name, end)}, {times} in a row"
     if end is not None and end.reason == "OOMKilled":
-        return ended(pod, end)
+        return ended(name, end)
     return ""
+
+
+def _passes(pod: views.Pod, waiting: views.Waiting, now: datetime.datetime) -> bool:
+    """Whether it may be only that kubelet did not get to read a Secret in time."""
+    if waiting.reason in BROKEN:
+        return waiting.message.startswith(NOT_READ_YET)
+    if not pod.spec.image_pull_secrets or not DENIED.search(waiting.message):
+        return False
+    since = moment(pod.status.start_time) or now
+    return (now - since).total_seconds() < LOGIN_SECONDS
 
 
 def _long_ago(end: views.Terminated, now: datetime.datetime) -> bool:

@@ -90,6 +90,24 @@ def test_tags_that_no_node_has_are_named() -> None:
     assert words.of_pod(tagged, NOW, ignore_scheduling=True) == ""
 
 
+@pytest.mark.parametrize(
+    ("seconds", "told", "given", "passes"),
+    [
+        (3, "401 Unauthorized", True, True),
+        (3, "insufficient_scope: authorization failed", True, True),
+        (21, "401 Unauthorized", True, False),
+        (3, "401 Unauthorized", False, False),
+        (3, "not found", True, False),
+    ],
+)
+def test_a_pull_may_have_begun_before_its_login_was_read(
+    seconds: float, told: str, given: bool, passes: bool
+) -> None:
+    login = {"imagePullSecrets": [{"name": "private-registry"}]} if given else {}
+    status = waiting("ErrImagePull", told) | {"startTime": ago(seconds)}
+    assert (words.of_pod(pod(status=status, spec=login), NOW) == "") is passes
+
+
 def test_a_quota_comes_before_what_pods_say() -> None:
     condition = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
     deployment = msgspec.convert({"status": {"conditions": [condition]}}, views.Deployment)
