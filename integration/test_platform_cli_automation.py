@@ -17,11 +17,13 @@ from deis_bus.events.apps import AppCreated, AppDestroyed
 from deis_bus.events.releases import ReleaseCreated
 from deis_bus.jetstream import JetStreamBus, connect
 from deis_bus.streams import EVENTS
+from deis_platform.embedded.errors import ServerFailed
 from deis_services.platform_cli import bus_users
+from deis_services.platform_cli.reach import operator_bus, reach
 from integration.bus_rig import wipe
 from integration.platform_cli_rig import bus_as, controller, typed
 from integration.platform_up import platform_up
-from integration.servers import RunningNats, until
+from integration.servers import RunningNats, nats_server, until
 from tests.behaviour.bus import envelope
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
@@ -211,3 +213,22 @@ async def _not(answer: Any) -> bool:
 
 async def _silent(fault: Exception) -> None:
     """Errors of these clients are what the tests want."""
+
+
+async def test_a_command_waits_for_a_server_that_starts(tmp_path: Path) -> None:
+    async with nats_server(tmp_path) as nats, connect(nats.url, "controller") as bus:
+        await until(bus.ready, "the server")
+        await bus.ensure((EVENTS,), ())
+    found = reach(str(tmp_path / "data"), {"DEIS_NATS_URL": nats.url})
+
+    async def command() -> tuple[int, int]:
+        async with operator_bus(found) as bus:
+            return await bus.stream_bounds(EVENTS.name)
+
+    typed_first = asyncio.create_task(command())
+    await asyncio.sleep(0)
+    async with nats_server(tmp_path) as again:
+        assert again.url == nats.url
+        assert await typed_first
+    with pytest.raises(ServerFailed, match="NATS does not answer"):
+        await command()
