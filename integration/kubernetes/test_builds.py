@@ -211,6 +211,19 @@ async def test_a_build_without_an_image_ends_with_a_sentence(
     await rig.until(lambda: not rig.left(), "the end of pod and Secrets")
 
 
+async def test_a_build_that_finds_no_node_ends_with_a_sentence(
+    rig: Rig, node: Node, nats: RunningNats
+) -> None:
+    elsewhere = msgspec.structs.replace(rig.facts, build_selector={"disk": "ssd"})
+    rig.source("true")
+    async with connect(nats.url, "builder") as bus, builder(node, bus, elsewhere) as builds:
+        rig.builds = builds
+        heard = await rig.build()
+    assert heard.code == 1
+    assert b"finds no node: No nodes matched the provided labels: disk=ssd" in heard.out
+    await rig.until(lambda: not rig.left(), "the end of pod and Secrets")
+
+
 async def test_a_build_out_of_memory_says_so(rig: Rig) -> None:
     rig.source("python3 -c 'x = bytearray(10**9)'")
     heard = await rig.build(memory_bytes=64 * 1024**2)

@@ -214,6 +214,13 @@ async def test_a_command_without_an_image_says_so(rig: Rig) -> None:
     await rig.idle()
 
 
+async def test_a_command_that_finds_no_node_says_so_and_leaves_nothing(rig: Rig) -> None:
+    heard = await rig.run("true", tags={"disk": "ssd", "zone": "b"})
+    assert heard.code is None
+    assert "finds no node: No nodes matched the provided labels: disk=ssd, zone=b" in heard.reason
+    await rig.idle()
+
+
 async def test_a_command_whose_slug_is_gone_says_so(rig: Rig) -> None:
     gone = msgspec.structs.replace(rig.artifact, url=rig.artifact.url + ".gone")
     heard = await rig.run("true", artifact=gone)

@@ -5,21 +5,21 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from deis_bus.contracts.runtime import AppRef, AppSpec, AppStatus, Artifact, Process
+from deis_bus.contracts.runtime import AppRef, Artifact
 from deis_bus.errors import Refused, Transient
-from deis_bus.jetstream import JetStreamBus, connect
 from deis_bus.routes import AppRoute
 from deis_platform.retry import retry
-from deis_platform.runtime.kubernetes import KubernetesRuntime, names
+from deis_platform.runtime.kubernetes import names
 from integration.cluster.image import base_image
 from integration.cluster.node import Node
+from integration.kubernetes.app_rig import SECONDS, Rig, one_app
 from integration.kubernetes.door_rig import Way
 from integration.kubernetes.runtime_rig import (
     Cluster,
@@ -29,86 +29,17 @@ from integration.kubernetes.runtime_rig import (
     running,
     running_on,
 )
-from integration.runtime_rig import APPS, Artifacts, slug
 from integration.servers import RunningNats, until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.server, pytest.mark.timeout(240)]
 
-SECONDS = 120.0
 MB = 1024 * 1024
-
-
-class Rig:
-    """One application of this platform."""
-
-    def __init__(self, node: Node, cluster: Cluster, bus: JetStreamBus, artifact: Artifact) -> None:
-        self.node = node
-        self.cluster = cluster
-        self.bus = bus
-        self.artifact = artifact
-        self.app: AppRef = cluster.app()
-
-    @property
-    def runtime(self) -> KubernetesRuntime:
-        return self.cluster.runtime
-
-    def spec(self, generation: int, release: int, count: int = 1, **web: Any) -> AppSpec:
-        """So many instances of `web`, which answers unless it is told otherwise."""
-        top = {
-            name: web.pop(name) for name in ("artifact", "deploy_timeout_seconds") if name in web
-        }
-        given: dict[str, Any] = {"command": "python3 server", "routable": True} | web
-        spec = AppSpec(
-            app=self.app.app,
-            appuuid=self.app.appuuid,
-            generation=generation,
-            release=release,
-            artifact=self.artifact,
-            environment={"WORKFLOW_RELEASE": f"v{release}"},
-            processes=(Process(type="web", count=count, grace_seconds=1.0, **given),),
-            deploy_timeout_seconds=60.0,
-        )
-        return msgspec.structs.replace(spec, **top)
-
-    async def deployed(self, spec: AppSpec) -> AppStatus:
-        """Applied, and all there is."""
-        await self.runtime.apply(spec)
-        return await self.settled(spec.generation)
-
-    async def settled(self, generation: int) -> AppStatus:
-        """The status once this generation is all there is."""
-
-        def right(status: AppStatus) -> bool:
-            assert not status.failure, status.failure
-            return status.settled and status.generation == generation
-
-        return await self.status(right)
-
-    async def status(self, right: Callable[[AppStatus], bool]) -> AppStatus:
-        """The status once it is as it should be."""
-        found: list[AppStatus] = []
-
-        async def reached() -> bool:
-            found[:] = [await self.runtime.status(self.app)]
-            return right(found[0])
-
-        await until(reached, "the status", SECONDS)
-        return found[0]
-
-    def kube(self, *words: str, text: str = "") -> str:
-        """`kubectl` in the application's namespace."""
-        return self.node.kube("-n", self.app.app, *words, text=text)
 
 
 @pytest.fixture
 async def rig(node: Node, nats: RunningNats, stack_image: str) -> AsyncIterator[Rig]:
-    artifacts = Artifacts()
-    async with (
-        artifacts.serving(node.host_address),
-        connect(nats.url, "controller") as bus,
-        running(node, bus, facts_of(stack_image)) as cluster,
-    ):
-        yield Rig(node, cluster, bus, artifacts.add("worker", slug(APPS / "worker")))
+    async with one_app(node, nats.url, stack_image) as made:
+        yield made
 
 
 FAILURES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {

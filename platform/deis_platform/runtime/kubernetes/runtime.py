@@ -164,7 +164,7 @@ class KubernetesRuntime:
             return msgspec.structs.replace(found, generation=newer)
         if not found.failure:
             return found
-        waiting = state.late(state.of_release(held, found.release))
+        waiting = state.late(state.of_release(held, found.release), found.failure)
         failure = await events.explained(self._api, found.failure, waiting)
         return msgspec.structs.replace(found, failure=failure)
 

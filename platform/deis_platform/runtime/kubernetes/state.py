@@ -96,10 +96,12 @@ def of_release(held: Held, release: int) -> list[views.Pod]:
     ]
 
 
-def late(current: Iterable[views.Pod]) -> views.Pod | None:
-    """One of these pods that is not ready: whose events tell why. The newest one."""
+def late(current: Iterable[views.Pod], failure: str = "") -> views.Pod | None:
+    """One of these pods that is not ready: whose events tell why. One that the failure names if
+    there is any, of several the newest one."""
     waiting = [pod for pod in current if not _ready(pod)]
-    return max(waiting, key=lambda pod: pod.metadata.creation_timestamp, default=None)
+    named = [pod for pod in waiting if pod.metadata.name in failure]
+    return max(named or waiting, key=lambda pod: pod.metadata.creation_timestamp, default=None)
 
 
 def instances(pods: Iterable[views.Pod], now: datetime.datetime) -> tuple[Instance, ...]:

@@ -173,6 +173,18 @@ def test_the_time_of_a_release_ends() -> None:
     assert status.failure == "not ready in time: nothing was started"
 
 
+def test_the_events_of_the_pod_that_failed_tell_why() -> None:
+    starting = container(state={"running": {}})
+    failed = pod("blog-web-1-a", status=starting, meta={"creationTimestamp": ago(20)})
+    newer = pod("blog-worker-1-a", status=starting, meta={"creationTimestamp": ago(10)})
+    ready = pod("blog-web-1-b", status=container(ready=True, state={"running": {}}))
+    every = [failed, newer, ready]
+    assert state.late(every, "blog-web-1-a ended with exit code 1") is failed
+    assert state.late(every, "exceeded quota") is newer
+    assert state.late(every, "not ready in time: blog-web-1-a, blog-worker-1-a") is newer
+    assert state.late([ready], "blog-web-1-b") is None
+
+
 def test_a_pod_that_was_put_off_its_node_fails_no_release() -> None:
     """Its phase stays for good; what counts is the pod that comes in its place."""
     starting = pod(status=container(state={"running": {}}))
