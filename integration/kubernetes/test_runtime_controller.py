@@ -21,6 +21,7 @@ from integration.cluster.node import Node
 from integration.controller_api.rig import Api
 from integration.controller_rig import OWNER, dependencies, settings_of
 from integration.databases import fresh_database
+from integration.kubernetes.faults_rig import Answers, broken, webhook_that
 from integration.kubernetes.runtime_rig import facts_of, running
 from integration.servers import RunningNats, RunningPostgres, until
 
@@ -68,6 +69,11 @@ class Rig:
             return None
         spec = self.node.get("-n", self.app, name).get("spec", {})
         return {field: value for field, value in spec.items() if not field.startswith("clusterIP")}
+
+    def writes_a_secret(self) -> bool:
+        """Whether the API server would take one in."""
+        probe = ("create", "secret", "generic", "probe", "--dry-run=server")
+        return self.node.tries("-n", self.app, *probe)
 
     def says(self, name: str, spec: dict[str, Any] | None) -> bool:
         """Whether it says that."""
@@ -135,3 +141,23 @@ async def test_a_foreign_name_is_told_and_a_dying_one_waited_for(rig: Rig) -> No
     again = rig.node.get("namespace", rig.app)["metadata"]
     assert again["uid"] != first["uid"]
     assert again["annotations"][names.UUID] != first["annotations"][names.UUID]
+
+
+async def test_a_release_waits_while_the_api_server_answers_500(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again, not given up, and is there once in the end."""
+    answers = Answers(monkeypatch)
+    assert (await rig.creates())[0] == 201
+    async with webhook_that(rig.node, "absent") as webhook:
+        with broken(rig.node, rig.app, webhook.port, "secrets") as end:
+            await until(lambda: not rig.writes_a_secret(), "500", SECONDS)
+            doing = asyncio.create_task(rig.does("builds.create", BUILD))
+            await answers.more(500, 3)
+            assert not doing.done()
+            await end()
+            await doing
+    variables = ("get", "secrets", "-l", "type=env", "-o", "name")
+    assert rig.kube(*variables).split() == [f"secret/{rig.app}-v2-env"]
+    releases = await rig.api.rows("SELECT version FROM releases ORDER BY version")
+    assert [row["version"] for row in releases] == [1, 2]
