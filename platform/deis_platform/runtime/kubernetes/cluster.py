@@ -17,7 +17,7 @@ SYNC_SECONDS = 10.0
 WRITTEN: Mapping[kinds.Kind, type[views.View]] = {
     kinds.SERVICE: views.Service,
     kinds.DEPLOYMENT: views.Deployment,
-    kinds.SECRET: views.View,
+    kinds.SECRET: views.Secret,
     kinds.NETWORK_POLICY: views.View,
     kinds.DISRUPTION_BUDGET: views.View,
     kinds.QUOTA: views.Quota,
@@ -69,7 +69,7 @@ class Cluster:
         self.services: Group[views.Service] = Group()
         self.deployments: Group[views.Deployment] = Group()
         self.pods: Group[views.Pod] = Group()
-        self.secrets: Group[views.View] = Group()
+        self.secrets: Group[views.Secret] = Group()
         self.budgets: Group[views.View] = Group()
         self.quotas: Group[views.Quota] = Group()
         self._groups: dict[str, Group[Any]] = {

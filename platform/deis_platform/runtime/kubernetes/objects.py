@@ -49,14 +49,17 @@ def opaque(app: str, name: str, kind: str, release: int, values: dict[str, str])
 
 
 def pull_secret(app: str, registry: dict[str, str], image: str) -> Object:
-    """Credentials of the app's own registry (api.md 25.3)."""
+    """Credentials of the app's own registry (api.md 25.3).
+
+    Never immutable: of such a Secret kubelet keeps what it has read for as long as any pod names
+    it, another one of the same name included, so corrected credentials would not be used.
+    """
     login = f"{registry.get('username', '')}:{registry.get('password', '')}"
     host = registry.get("hostname") or registry_of(image)
     auths = {"auths": {host: {"auth": base64.b64encode(login.encode()).decode()}}}
     secret = _object("v1", "Secret", app, names.PULL_SECRET, names.labels(app))
     return secret | {
         "type": "kubernetes.io/dockerconfigjson",
-        "immutable": True,
         "data": _encoded({".dockerconfigjson": msgspec.json.encode(auths).decode()}),
     }
 

@@ -193,6 +193,14 @@ class Service(View, frozen=True):
         return [self.spec.selector, ports]
 
 
+class Secret(View, frozen=True):
+    """The metadata of a Secret."""
+
+    def uncounted(self) -> object:
+        """The version of one that may change; variables, which have a type, may not."""
+        return None if names.TYPE in self.metadata.labels else self.metadata.resource_version
+
+
 class Quota(View, frozen=True):
     """A ResourceQuota; what is used of it is not kept."""
 

@@ -11,7 +11,7 @@ written again.
 import asyncio
 import contextlib
 import datetime
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from deis_bus.contracts.runtime import AppRef, AppSpec
@@ -155,7 +155,7 @@ class Writer:
         )
 
     async def _secret(self, obj: Object) -> views.View:
-        """A Secret that never changes; one of other content under that name is replaced."""
+        """One of other content under the name of a Secret that never changes is replaced."""
         try:
             return await self._put(obj)
         except Refused as fault:
@@ -255,7 +255,7 @@ class Writer:
                 await self._cluster.until(app, lambda: not deployments & known.get(app, {}).keys())
 
 
-def old_secrets(secrets: list[views.View], used: set[int]) -> set[str]:
+def old_secrets(secrets: Sequence[views.View], used: set[int]) -> set[str]:
     """Variables of releases that nothing can go back to: no pod and no ReplicaSet has them."""
     return {
         one.metadata.name

@@ -138,6 +138,11 @@ def no_credentials(server: Server) -> None:
     server.drop("secrets", NAME, names.PULL_SECRET)
 
 
+def other_credentials(server: Server) -> None:
+    login = _copy(server.get("secrets", NAME, names.PULL_SECRET))
+    server.put("secrets", login | {"data": {".dockerconfigjson": "e30="}})
+
+
 def no_deployment(server: Server) -> None:
     server.drop("deployments", NAME, "blog-cron")
 
@@ -164,6 +169,7 @@ DRIFTS = [
     no_service,
     no_variables,
     no_credentials,
+    other_credentials,
     no_deployment,
     another_type,
 ]

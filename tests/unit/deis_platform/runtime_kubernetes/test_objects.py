@@ -183,6 +183,7 @@ def test_the_service_leads_to_the_routable_type_that_has_instances() -> None:
 )
 def test_the_registry_of_a_pull_secret(image: str, registry: dict[str, str], host: str) -> None:
     secret = objects.pull_secret("blog", {"username": "ann", "password": "pw", **registry}, image)
+    assert "immutable" not in secret
     config = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
     login = base64.b64encode(b"ann:pw").decode()
     assert config == {"auths": {host: {"auth": login}}}
