@@ -11,7 +11,7 @@ from deis_bus.clock import new_id
 from deis_bus.contracts.runtime import BuildJoin
 from deis_bus.errors import Refused
 from deis_bus.jetstream import connect
-from deis_platform.runtime.kubernetes import build_pods
+from deis_platform.runtime.kubernetes import build_pods, words
 from deis_platform.runtime.kubernetes import builds as builds_module
 from deis_platform.runtime.kubernetes.facts import Facts
 from integration.builder_objects import Objects, archive, objects
@@ -212,8 +212,9 @@ async def test_a_build_without_an_image_ends_with_a_sentence(
 
 
 async def test_a_build_that_finds_no_node_ends_with_a_sentence(
-    rig: Rig, node: Node, nats: RunningNats
+    rig: Rig, node: Node, nats: RunningNats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(words, "PATIENCE_SECONDS", 1.0)
     elsewhere = msgspec.structs.replace(rig.facts, build_selector={"disk": "ssd"})
     rig.source("true")
     async with connect(nats.url, "builder") as bus, builder(node, bus, elsewhere) as builds:

@@ -18,7 +18,7 @@ from deis_bus.events.processes import RunEnded
 from deis_bus.jetstream import connect
 from deis_bus.ports import Bus, ByteStream
 from deis_platform.names import run_name
-from deis_platform.runtime.kubernetes import run_pods
+from deis_platform.runtime.kubernetes import run_pods, words
 from deis_platform.runtime.kubernetes import runs as runs_module
 from integration.cluster.node import Node
 from integration.hearing import Heard
@@ -214,7 +214,10 @@ async def test_a_command_without_an_image_says_so(rig: Rig) -> None:
     await rig.idle()
 
 
-async def test_a_command_that_finds_no_node_says_so_and_leaves_nothing(rig: Rig) -> None:
+async def test_a_command_that_finds_no_node_says_so_and_leaves_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "PATIENCE_SECONDS", 1.0)
     heard = await rig.run("true", tags={"disk": "ssd", "zone": "b"})
     assert heard.code is None
     assert "finds no node: No nodes matched the provided labels: disk=ssd, zone=b" in heard.reason
