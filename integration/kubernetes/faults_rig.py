@@ -18,7 +18,7 @@ from deis_platform.kubernetes import Kubernetes, faults, open_kubernetes, transp
 from deis_platform.races import first
 from integration.cluster.node import Node
 
-SECONDS = 60.0
+SECONDS = 30.0
 ACCOUNT = "caller"
 PRECEDENCE = 50
 """Of a FlowSchema: before all that Kubernetes has for accounts."""

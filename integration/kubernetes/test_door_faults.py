@@ -33,7 +33,7 @@ from integration.servers import RunningNats, until
 pytestmark = [pytest.mark.kubernetes, pytest.mark.server]
 
 MAP = kinds.CONFIG_MAP
-SECONDS = 60.0
+SECONDS = 30.0
 WRITES = ("create", "update", "patch", "delete")
 
 
@@ -170,11 +170,11 @@ async def test_a_mirror_outlasts_429(
     counted = Counted(caller)
     async with Followed(counted, MAP, namespace, Some).running() as followed:
         await followed.has("kube-root-ca.crt")
+        before, told = dict(followed.mirror.items), len(followed.told)
         async with sent_away(node, caller, namespace, monkeypatch, "*") as end:
             await answers.begins(429, lambda: caller.get(MAP, "there", namespace, view=View))
             # The watch there was has ended, and the next one was sent away.
             await counted.until_watched(counted.watches + 2)
-            before, told = dict(followed.mirror.items), len(followed.told)
             for step in range(5):
                 await api.apply(config_map(namespace, "changed", step=str(step)))
             await api.delete(MAP, "there", namespace)
