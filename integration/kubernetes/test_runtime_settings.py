@@ -4,6 +4,7 @@ tags, limits, registry credentials (api.md 8, 25.3, 26.2)."""
 import asyncio
 import contextlib
 import dataclasses
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import msgspec
 import pytest
 
 from deis_bus import subjects
-from deis_bus.contracts.runtime import Artifact, Probe, Process
+from deis_bus.contracts.runtime import AppSpec, Artifact, Probe, Process
 from deis_bus.events.processes import InstanceCrashed
 from deis_bus.streams import REPORTS
 from deis_platform.kubernetes import Mirror, kinds
 from deis_platform.runtime.kubernetes import state, views, words
+from deis_platform.runtime.kubernetes.names import PULL_SECRET
 from integration.cluster.image import base_image
 from integration.cluster.node import Node
 from integration.kubernetes.app_rig import SECONDS, Rig, one_app
@@ -165,18 +167,18 @@ async def test_hooks_run_in_their_order_and_who_ignores_the_end_is_killed_after_
 ) -> None:
     """At its end a routable instance first waits until no router knows it, within its grace."""
     ignores = "trap '' TERM; exec python3 server"
-    kinds_ = (
+    processes = (
         process("web", TELLS, routable=True, grace_seconds=30.0, **HOOKS),
         process("worker", TELLS, grace_seconds=30.0, **HOOKS),
         process("deaf", ignores, routable=True, grace_seconds=3.0),
     )
-    await rig.deployed(rig.spec(1, 2, processes=kinds_))
+    await rig.deployed(rig.spec(1, 2, processes=processes))
     graces = {
         kind: pod["spec"]["terminationGracePeriodSeconds"] for kind, pod in pods_of(rig).items()
     }
     assert graces == {"web": 31, "worker": 30, "deaf": 4}
     async with last_seen(rig) as seen:
-        none = tuple(msgspec.structs.replace(one, count=0) for one in kinds_)
+        none = tuple(msgspec.structs.replace(one, count=0) for one in processes)
         await rig.deployed(rig.spec(2, 2, processes=none))
         gone = await rig.status(lambda status: not status.instances)
     assert not gone.failure
@@ -228,6 +230,22 @@ async def test_limits_hold_in_the_container_and_requests_decide_who_goes_first(r
     assert status["allocatedResources"] == {"cpu": "50m", "memory": str(32 * MB)}
 
 
+async def comes_back(rig: Rig, spec: AppSpec) -> None:
+    """Credentials that are changed by hand do; what an operator adds beside them stays."""
+
+    def secret() -> dict[str, Any]:
+        return rig.node.get("-n", rig.app.app, "secret", PULL_SECRET)
+
+    data = secret()["data"]
+    nobodys = json.dumps({"data": {".dockerconfigjson": "e30="}})
+    for change in (("annotate", "team=green"), ("patch", "-p", nobodys)):
+        rig.kube(change[0], "secret", PULL_SECRET, *change[1:])
+        await rig.status(lambda status: not status.generation)
+        await rig.deployed(spec)
+        assert secret()["data"] == data
+    assert secret()["metadata"]["annotations"]["team"] == "green"
+
+
 @pytest.mark.own_node
 async def test_credentials_that_become_right_serve_and_wrong_ones_leave_the_old_release(
     rig: Rig, node: Node, tmp_path: Path
@@ -255,7 +273,9 @@ async def test_credentials_that_become_right_serve_and_wrong_ones_leave_the_old_
             assert "has no image: " in failed.failure
             assert "authori" in failed.failure  # unauthorized, authorization failed
             assert "n0tright" not in failed.failure
-            await rig.deployed(rig.spec(2, 3, **images[0], **right))
+            now = rig.spec(2, 3, **images[0], **right)
+            await rig.deployed(now)
+            await comes_back(rig, now)
 
         async def spoilt(rig: Rig) -> None:
             (old,) = (await rig.deployed(rig.spec(1, 2, **images[1], **right))).instances
