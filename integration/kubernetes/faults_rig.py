@@ -84,7 +84,7 @@ async def opened_as_account(node: Node, namespace: str, folder: Path) -> AsyncIt
 
 @contextlib.asynccontextmanager
 async def sent_away(
-    node: Node, caller: Kubernetes, namespace: str, patcher: pytest.MonkeyPatch, *verbs: str
+    node: Node, caller: Kubernetes, namespace: str, *verbs: str
 ) -> AsyncIterator[End]:
     """429 to that account for these verbs, which name `create`; for HELD_SECONDS at most. Gives
     what ends it earlier.
@@ -96,7 +96,7 @@ async def sent_away(
         with (
             broken(node, namespace, webhook.port, "secrets", seconds=HELD_SECONDS),
             _placeless(node, namespace, *verbs) as end,
-            patcher.context() as longer,
+            pytest.MonkeyPatch.context() as longer,
         ):
             longer.setattr(transport, "CALL_SECONDS", 2.0 * HELD_SECONDS)
             waiting = asyncio.create_task(_waits(caller, namespace, webhook.called))

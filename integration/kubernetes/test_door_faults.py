@@ -104,12 +104,7 @@ ALL_WRITTEN = [{"from": "apply"}, {"from": "create"}, {"from": "patch"}]
 
 
 async def test_429_is_waited_out(
-    node: Node,
-    api: Kubernetes,
-    caller: Kubernetes,
-    namespace: str,
-    answers: Answers,
-    monkeypatch: pytest.MonkeyPatch,
+    node: Node, api: Kubernetes, caller: Kubernetes, namespace: str, answers: Answers
 ) -> None:
     """By every call, at the pace that the API server names; and nothing is done twice."""
     await api.create(config_map(namespace, "gone"))
@@ -123,7 +118,7 @@ async def test_429_is_waited_out(
         lambda: caller.list(MAP, namespace, view=View),
         lambda: caller.delete(MAP, "gone", namespace),
     ]
-    async with sent_away(node, caller, namespace, monkeypatch, "*") as end:
+    async with sent_away(node, caller, namespace, "*") as end:
         await answers.begins(429, look)
         refused = asyncio.create_task(answers.more(429, 2 * len(calls)))
         asked = [asyncio.ensure_future(call()) for call in calls]
@@ -144,7 +139,7 @@ async def test_429_beyond_the_time_of_a_call(
     answers: Answers,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with sent_away(node, caller, namespace, monkeypatch, "*"):
+    async with sent_away(node, caller, namespace, "*"):
         monkeypatch.setattr(transport, "CALL_SECONDS", 2.0)
         await answers.begins(429, lambda: caller.get(MAP, "there", namespace, view=View))
         for said in await all_fail(*writes(caller, namespace)):
@@ -171,7 +166,7 @@ async def test_a_mirror_outlasts_429(
     async with Followed(counted, MAP, namespace, Some).running() as followed:
         await followed.has("kube-root-ca.crt")
         before, told = dict(followed.mirror.items), len(followed.told)
-        async with sent_away(node, caller, namespace, monkeypatch, "*") as end:
+        async with sent_away(node, caller, namespace, "*") as end:
             await answers.begins(429, lambda: caller.get(MAP, "there", namespace, view=View))
             # The watch there was has ended, and the next one was sent away.
             await counted.until_watched(counted.watches + 2)
@@ -336,7 +331,7 @@ async def test_an_app_is_whole_after_429(
 ) -> None:
     async with running_on(caller, node, bus, facts_of(node.base_image)) as cluster:
         app = App(node, cluster)
-        async with sent_away(node, caller, namespace, monkeypatch, *WRITES) as end:
+        async with sent_away(node, caller, namespace, *WRITES) as end:
             await answers.begins(429, lambda: caller.patch(MAP, "there", namespace, {}))
             with monkeypatch.context() as shorter:
                 shorter.setattr(transport, "CALL_SECONDS", 2.0)
