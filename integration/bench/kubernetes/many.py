@@ -7,12 +7,15 @@ from typing import Any
 
 import psutil
 
+from deis_platform.runtime.kubernetes.builds import KEPT_SECONDS
 from integration.bench.figures import line
 from integration.bench.kubernetes import memory
 from integration.bench.kubernetes.installing import moment
 from integration.bench.kubernetes.writes import since, written
+from integration.cluster.node import Node
 from integration.kubernetes.installed import NAMESPACE, Installation
 from integration.kubernetes.platform import ClusterPlatform
+from integration.kubernetes.victims import BUILDS
 from integration.kubernetes.waiting import until
 from integration.person import Person
 from integration.rest import Reached, Rest
@@ -74,6 +77,7 @@ def measure(platform: ClusterPlatform, idle: dict[str, int], apps: int) -> None:
     began = time.monotonic()
     node.kube("get", SELECTED, "-A", "--selector", "heritage=deis", "-o", "json", seconds=120)
     listed = time.monotonic() - began
+    _no_builds(node)
     _scale(installation, CONTROLLER, 0)
     before = written(node)
     _scale(installation, CONTROLLER, 1)
@@ -93,6 +97,13 @@ def measure(platform: ClusterPlatform, idle: dict[str, int], apps: int) -> None:
     busy = memory.of_services(installation)
     memory.report(busy, f"{apps} apps")
     memory.report_per_app(idle, busy, apps)
+
+
+def _no_builds(node: Node) -> None:
+    """Wait until ended builds are gone, a while after their end: that is no write of a resync."""
+    seconds = GIVE_UP_SECONDS + KEPT_SECONDS
+    ended = ("pods,secrets", "--selector", "heritage=deis", f"--timeout={seconds:.0f}s")
+    node.kube("--namespace", BUILDS, "wait", "--for=delete", *ended, seconds=seconds + 10)
 
 
 def _scale(installation: Installation, name: str, replicas: int) -> None:
