@@ -10,7 +10,7 @@ from deis_bus import subjects
 from deis_bus.contracts.http import OperationRead
 from deis_bus.routes import app_key
 from deis_bus.streams import ROUTES
-from deis_services.controller import operations, outcome, store
+from deis_services.controller import operations, outcome, reservations, store
 from deis_services.controller.model import App
 from integration.amber_rig import WithAmber, kinds, send, set_config, values_of
 from integration.controller_rig import IMAGE, Controller
@@ -229,3 +229,46 @@ class TestOperations(WithAmber):
                SELECT encode(answer_sealed, 'escape') FROM operations"""
         )
         assert "s3cret-value" not in str(rows)
+
+    async def test_of_an_application_that_was_made_while_somebody_looked(
+        self, amber: Controller
+    ) -> None:
+        """A runtime tells of a name before its application has a row: whoever looks then finds
+        none, and would take a first operation that comes meanwhile for one of the dead."""
+        deps = amber.deps
+        kept = await reservations.reserve(deps, "birch")
+        assert kept is not None
+        async with deps.db.transaction() as tx:
+            await tx.execute("LOCK TABLE operations IN ACCESS EXCLUSIVE MODE")
+            amber.deps.nudge(kept.uuid)
+            await until(lambda: looks(amber), "somebody looks")
+            assert (await amber.api.send("apps.create", "ada", {"id": "birch"})).status == 201
+            app = await store.app_by_uuid(tx, kept.uuid)
+            assert app is not None
+            operation = await operations.queue(
+                tx,
+                deps.keyring,
+                app=app,
+                kind="config",
+                given={"patch": {"values": {"A": "1"}}},
+                caller_id=app.owner_id,
+                caller=app.owner,
+                request_id="first",
+            )
+        deps.nudge(kept.uuid)
+
+        async def ended() -> bool:
+            state = (await operations.read(deps, OperationRead(operation))).state
+            return state in ("succeeded", "failed")
+
+        await until(ended, "the end of the operation")
+        assert (await operations.read(deps, OperationRead(operation))).state == "succeeded"
+        assert await amber.releases("birch") == [(1, "succeeded"), (2, "succeeded")]
+
+
+async def looks(amber: Controller) -> bool:
+    """Whether somebody waits for the operations."""
+    rows = await amber.api.rows(
+        "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'operations'::regclass"
+    )
+    return bool(rows)

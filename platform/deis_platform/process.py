@@ -11,6 +11,7 @@ import msgspec
 
 DEFAULT_SECONDS = 60.0
 DEFAULT_OUTPUT_BYTES = 16 * 1024 * 1024
+DRAIN_SECONDS = 1.0
 _CHUNK = 64 * 1024
 
 
@@ -70,7 +71,7 @@ async def run(
     except TimeoutError:
         raise ProcessError(f"{program} ran longer than {seconds:g} s") from None
     finally:
-        await _end(process)
+        await end(process)
     if check and done.returncode:
         last = done.stderr.decode(errors="replace").strip()[-500:]
         raise ProcessError(f"{program} ended with {done.returncode}: {last or 'it said nothing'}")
@@ -110,8 +111,22 @@ async def _feed(stream: asyncio.StreamWriter | None, data: bytes) -> None:
         await stream.wait_closed()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill what is left of the program's group, and reap the program."""
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Kill what is left of the group that the program leads, reap the program, close its pipes.
+
+    A pipe is closed at its end only: what it wrote and nobody read yet is read and thrown away.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            await _drain(stream)
     await process.wait()
+
+
+async def _drain(stream: asyncio.StreamReader) -> None:
+    """To its end; whoever has left the group may hold it open, and is not waited for."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while await stream.read(_CHUNK):
+                pass

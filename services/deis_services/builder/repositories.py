@@ -136,9 +136,7 @@ class Repositories:
                 yield chunk
             code = await running.wait()
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                running.kill()
-            await running.wait()
+            await process.end(running)
         if code:
             raise GitFault(f"git archive ended with {code}")
 

@@ -60,8 +60,10 @@ class Reconciler:
         """Take what steps can be taken now; seconds until it wants to look again, or None."""
         while True:
             async with self._deps.db.reading() as tx:
-                app = await store.app_by_uuid(tx, app_uuid)
+                # In this order: an operation is of an application that was there before it. Else one
+                # that was made meanwhile would seem to be of one that is gone.
                 pending = await operations.open_operations(tx, self._deps.keyring, app_uuid)
+                app = await store.app_by_uuid(tx, app_uuid)
                 now = await tx.fetchval("SELECT now()")
             with bound(app=app.id if app else app_uuid, release=app.wanted_version if app else 0):
                 again = await self._step(app, app_uuid, pending, now)

@@ -1,6 +1,7 @@
 """Programs that run to their end: no shell, bounded in time and output, nothing left behind."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deis_platform.process import Completed, ProcessError, run
+from deis_platform.process import Completed, ProcessError, end, run
 
 PYTHON = sys.executable
 
@@ -152,3 +153,42 @@ async def test_our_own_group_is_never_hit() -> None:
     group, session = map(int, done.stdout.split())
     assert group == session
     assert group != os.getpgid(0)
+
+
+FILLS = """
+import os, sys, time
+os.set_blocking(1, False)
+refused = 0
+while refused < 50:  # in a row: nobody reads on
+    try:
+        os.write(1, bytes(65536))
+        refused = 0
+    except BlockingIOError:
+        refused += 1
+        time.sleep(0.01)
+open(sys.argv[1], "w").close()
+time.sleep(600)
+"""
+
+
+def pipes() -> int:
+    """How many this process holds."""
+    found = 0
+    for one in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += os.readlink(one).startswith(("pipe:", "socket:"))
+    return found
+
+
+async def test_pipes_of_a_program_that_nobody_read_on_are_closed(tmp_path: Path) -> None:
+    before = pipes()
+    running = await asyncio.create_subprocess_exec(
+        *(PYTHON, "-c", FILLS, str(tmp_path / "full")),
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    await until((tmp_path / "full").exists, "its pipe is full")
+    assert pipes() > before
+    await end(running)
+    assert running.returncode == -signal.SIGKILL
+    await until(lambda: pipes() == before, "its pipe is closed")
