@@ -229,7 +229,8 @@ def _rolled_out(deployments: Sequence[views.Deployment], kind: str, count: int) 
     for deployment in deployments:
         if _type(deployment) == kind:
             found = deployment.status
-            return _seen(deployment) and found.updated_replicas == count <= found.available_replicas
+            new = found.replicas == found.updated_replicas == count  # else an old one serves, too
+            return _seen(deployment) and new and count <= found.available_replicas
     return not count
 
 

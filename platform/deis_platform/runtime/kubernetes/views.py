@@ -152,6 +152,7 @@ class DeploymentStatus(msgspec.Struct, frozen=True, rename="camel"):
 
     observed_generation: int = 0
     replicas: int = 0
+    """Of every release, without those that end."""
     updated_replicas: int = 0
     available_replicas: int = 0
     conditions: tuple[Condition, ...] = ()

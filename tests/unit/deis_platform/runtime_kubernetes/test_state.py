@@ -48,6 +48,7 @@ def deployment(generation: int = 7, seen: int = 7, ready: int = 1, **more: Any) 
             "spec": {"replicas": 1},
             "status": {
                 "observedGeneration": seen,
+                "replicas": ready,
                 "updatedReplicas": ready,
                 "availableReplicas": ready,
                 **more,
@@ -145,6 +146,7 @@ def test_what_is_no_change_of_ours(change: dict[str, Any]) -> None:
         ({"pods": [pod(labels={names.RETIRING: "true"})]}, False, False),
         ({"deployments": [deployment(seen=6)]}, False, False),
         ({"deployments": [deployment(ready=0)]}, False, False),
+        ({"deployments": [deployment(replicas=2)]}, False, False),  # an old one serves still
         ({"pods": []}, False, False),
     ],
 )
