@@ -166,12 +166,12 @@ class S3Suite(ObjectsSuite):
         assert len(await late) == 4 * MB
 
     async def test_the_bucket_is_made(self, s3: RunningS3, fresh: str) -> None:
-        async def service() -> None:
+        async def service(key: str) -> None:
             async with open_objects(s3.settings(url=fresh)) as store:
-                await store.put("a/k", chunks(b"x"))
-                assert await content(store, "a/k") == b"x"
+                await store.put(key, chunks(b"x"))
+                assert await content(store, key) == b"x"
 
-        await asyncio.gather(service(), service(), service())
+        await asyncio.gather(service("a/k"), service("a/l"), service("a/m"))
         async with open_objects(s3.settings(url=fresh)) as late:
             assert isinstance(late, S3Store)
             await late._bucket.make()  # seen absent by a service that another one overtook

@@ -1,12 +1,15 @@
 """One bucket: found once, made where it is absent, then asked."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
+
 from deis_bus.errors import Transient
 from deis_platform.objects.port import NoObject
-from deis_platform.objects.s3_client import FORBIDDEN, Refusal, mapped
+from deis_platform.objects.s3_client import ATTEMPTS, FORBIDDEN, Refusal, mapped
 
 HOME_REGION = "us-east-1"
 """A bucket is made there by naming no region at all."""
@@ -91,5 +94,11 @@ class Bucket:
                 ) from None
 
     async def _ask(self, operation: str, **fields: Any) -> Any:
+        ask = getattr(self._client, operation)
         async with asyncio.timeout(self._seconds):
-            return await getattr(self._client, operation)(Bucket=self._name, **fields)
+            for _ in range(ATTEMPTS - 1):
+                # The library repeats what is lost on the way, but not a download whose refusal
+                # breaks off, as rclone's does where the object is just being replaced.
+                with contextlib.suppress(aiohttp.ClientPayloadError):
+                    return await ask(Bucket=self._name, **fields)
+            return await ask(Bucket=self._name, **fields)

@@ -28,7 +28,7 @@ from deis_platform.objects.s3_client import Refusal, mapped
 from deis_platform.objects.s3_parts import PART_BYTES, body_of, parts_of, size_of, to_its_end
 from deis_platform.objects.where import Place, parsed
 from deis_platform.settings import SettingsError, load
-from tests.behaviour.objects import chunks
+from tests.behaviour.objects import chunks, content
 
 BUCKET = "s3://deis"
 BODY = b"abc"
@@ -141,10 +141,15 @@ def test_faults_are_those_of_the_port(fault: Exception, kind: type[Exception], s
 
 
 class Rude:
-    """A server that asks for no body and hangs up on the first one, on a connection in use."""
+    """A server that asks for no body and hangs up on the first one, on a connection in use; and
+    that refuses the first reader with an answer which breaks off."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
+        self.answers = [
+            b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 90\r\n\r\n<?xml",
+            b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 3\r\n\r\n' + BODY,
+        ]
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -155,11 +160,14 @@ class Rude:
                     self.bodies.append(await reader.readexactly(len(BODY)))
                     if len(self.bodies) == 1:
                         break
+                if head.startswith(b"GET"):
+                    writer.write(self.answers.pop(0))
+                    break
                 writer.write(b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 0\r\n\r\n')
         writer.close()
 
 
-async def test_a_body_comes_whole_though_nobody_asks_for_it_and_the_first_is_lost(
+async def test_bodies_come_whole_though_nobody_asks_for_them_and_the_first_is_lost(
     tmp_path: Path,
 ) -> None:
     keys, rude = tmp_path / "keys", Rude()
@@ -174,7 +182,9 @@ async def test_a_body_comes_whole_though_nobody_asks_for_it_and_the_first_is_los
         async with open_objects(settings, prepare=False) as store, asyncio.timeout(20):
             await store.head("k")
             await store.put("k", chunks(BODY))
+            assert await content(store, "k") == BODY
     assert rude.bodies == [BODY, BODY]
+    assert rude.answers == []
 
 
 def test_nothing_is_absent_where_nothing_is_named() -> None:
